@@ -1,0 +1,1 @@
+//! Tar archives: files for containers, build contexts, and hand-made images.

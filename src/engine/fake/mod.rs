@@ -1,0 +1,1 @@
+//! An in-memory world with a script and a seed.

@@ -1,0 +1,236 @@
+//! What an engine shows: containers, networks, volumes, events.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::request::Subnet;
+use crate::cluster::HealthCheck;
+use crate::cluster::PortBinding;
+use crate::names::{ComponentName, ContainerId};
+
+/// The engine itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineInfo {
+    /// Version, such as `20.10.24`.
+    pub version: String,
+    /// Newest API version that it speaks, such as `1.41`.
+    pub api_version: String,
+    /// Where it was reached, such as `unix:///var/run/docker.sock`.
+    pub address: String,
+    /// It runs on this machine: bind mounts see our files, and 127.0.0.1 is the same for both.
+    pub is_local: bool,
+    /// CPUs of its machine.
+    pub cpus: usize,
+    /// Operating system text, such as `Debian GNU/Linux 12 (bookworm)` or `Docker Desktop`.
+    pub operating_system: String,
+    /// Memory of its machine in bytes.
+    pub memory: u64,
+}
+
+/// What belongs to one cluster, and what stands in its way.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Containers with our cluster label.
+    pub containers: Vec<ObservedContainer>,
+    /// Networks with our cluster label, oldest first.
+    pub networks: Vec<ObservedNetwork>,
+    /// Every other network by name (external ones are found here), ours of other clusters included.
+    pub other_networks: Vec<ObservedNetwork>,
+    /// Volumes with our cluster label.
+    pub volumes: Vec<ObservedVolume>,
+    /// Names of all other volumes.
+    pub other_volumes: Vec<String>,
+    /// Names of all containers that don't have our cluster label, with their Compose project if any.
+    pub foreign_containers: Vec<Foreign>,
+    /// Subnets of every network of the engine, and on a local engine those of the host's routes.
+    pub subnets_in_use: Vec<Subnet>,
+}
+
+/// A container that isn't ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreign {
+    /// Its name.
+    pub name: String,
+    /// Compose's project label.
+    pub project: Option<String>,
+    /// Host ports that it publishes.
+    pub host_ports: Vec<u16>,
+}
+
+/// A container with our label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedContainer {
+    /// The engine's id.
+    pub id: ContainerId,
+    /// The engine's name, without the slash.
+    pub name: String,
+    /// The component that it is, by label.
+    pub component: ComponentName,
+    /// Id of its image.
+    pub image_id: String,
+    /// All its labels.
+    pub labels: BTreeMap<String, String>,
+    /// What it does now.
+    pub state: ContainerState,
+    /// By engine name of the network.
+    pub networks: BTreeMap<String, Endpoint>,
+    /// Published ports with the host ports that the engine chose; empty unless running.
+    pub ports: Vec<PortBinding>,
+    /// Hosts entries that it was created with, `name` and address.
+    pub extra_hosts: Vec<(String, String)>,
+    /// Anonymous volumes, by mount point.
+    pub anonymous_volumes: BTreeMap<String, String>,
+    /// When it was created.
+    pub created_at: Option<Timestamp>,
+    /// `HostConfig.NetworkMode` is `host`: its ports are the engine host's.
+    pub host_network: bool,
+}
+
+impl ObservedContainer {
+    /// A label's value.
+    #[must_use]
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.labels.get(key).map(String::as_str)
+    }
+}
+
+/// A container on a network.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Id of the network.
+    pub network_id: String,
+    /// Address now; None unless running.
+    pub address: Option<Ipv4Addr>,
+    /// Address that it was created with.
+    pub fixed_address: Option<Ipv4Addr>,
+}
+
+/// What a container does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerState {
+    /// The engine's word.
+    pub status: Status,
+    /// Exit code of the last run; meaningless while running.
+    pub exit_code: i64,
+    /// The last run was ended by the kernel for lack of memory.
+    pub oom_killed: bool,
+    /// The engine's text about a failed start.
+    pub error: String,
+    /// When the last run began; None: never started. It tells runs apart.
+    pub started_at: Option<Timestamp>,
+    /// When the last run ended.
+    pub finished_at: Option<Timestamp>,
+    /// Restarts by the engine under its policy.
+    pub restart_count: u64,
+    /// The engine's own health check, if the container has one.
+    pub health: Option<Health>,
+}
+
+/// The engine's word for what a container does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Never started.
+    Created,
+    /// Running.
+    Running,
+    /// Frozen.
+    Paused,
+    /// Waiting to be started again under its policy.
+    Restarting,
+    /// Ended.
+    Exited,
+    /// Being removed.
+    Removing,
+    /// Broken beyond repair: remove it.
+    Dead,
+}
+
+/// The engine's health check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// Its verdict.
+    pub status: HealthStatus,
+    /// What the last check printed.
+    pub last_output: String,
+}
+
+/// The engine's verdict on a container's health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HealthStatus {
+    /// No verdict yet.
+    Starting,
+    /// The last check passed.
+    Healthy,
+    /// So many failed in a row.
+    Unhealthy,
+}
+
+/// A network.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ObservedNetwork {
+    /// The engine's id.
+    pub id: String,
+    /// The engine's name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Driver.
+    pub driver: String,
+    /// IPv4 subnet.
+    pub subnet: Option<Subnet>,
+    /// The subnet was given at creation, so fixed addresses are allowed on it.
+    pub subnet_configured: bool,
+    /// Gateway.
+    pub gateway: Option<Ipv4Addr>,
+    /// When it was created.
+    pub created_at: Option<Timestamp>,
+}
+
+/// A named volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedVolume {
+    /// The engine's name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// An image that the engine has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageInfo {
+    /// Its id, `sha256:…`.
+    pub id: String,
+    /// Its own health check.
+    pub health: Option<HealthCheck>,
+    /// Paths that it declares as volumes.
+    pub volumes: Vec<String>,
+    /// Ports that it declares.
+    pub exposed: Vec<u16>,
+}
+
+/// Something that happened to a container of the cluster. Only a hint: the container is inspected for the truth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineEvent {
+    /// What happened.
+    pub kind: EngineEventKind,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EngineEventKind {
+    /// The subscription is in place: what happens from here on will be told.
+    Subscribed,
+    /// A container changed: it was created, started, stopped, died, was removed, renamed, or its health changed.
+    Container {
+        /// Its id.
+        id: ContainerId,
+        /// The component, by label.
+        component: Option<ComponentName>,
+        /// The engine's word, such as `start`, `die`, `oom`, `destroy`, `health_status`.
+        action: String,
+    },
+}
