@@ -1,1 +1,3 @@
+//! The `convoke` program.
+
 fn main() {}
