@@ -8,6 +8,9 @@
 pub mod cluster;
 pub mod engine;
 pub mod event;
+pub mod mask;
 pub mod names;
 pub mod probe;
+pub mod report;
+pub mod store;
 pub mod units;
