@@ -13,4 +13,6 @@ pub mod mask;
 pub mod names;
 pub mod plan;
 pub mod probe;
+pub mod report;
+pub mod store;
 pub mod units;
