@@ -1,3 +1,0 @@
-//! The `convoke` program.
-
-fn main() {}
