@@ -6,6 +6,7 @@
 //! out, and everything that happened comes out as [`event`]s, which `report` shows. `docs/architecture.md` tells why.
 
 pub mod cluster;
+pub mod compose;
 pub mod engine;
 pub mod event;
 pub mod names;
