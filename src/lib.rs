@@ -10,5 +10,6 @@ pub mod compose;
 pub mod engine;
 pub mod event;
 pub mod names;
+pub mod plan;
 pub mod probe;
 pub mod units;
