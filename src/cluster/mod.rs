@@ -5,6 +5,7 @@ pub mod graph;
 pub mod hash;
 pub mod network;
 pub mod probes;
+pub mod resolve;
 #[cfg(test)]
 pub(crate) mod sample;
 
@@ -16,3 +17,4 @@ pub use graph::{Cycle, Graph};
 pub use hash::config_hash;
 pub use network::{Network, Volume};
 pub use probes::{HealthCheck, Probe, ProbeAction, Probes};
+pub use resolve::{ResolveOptions, resolve};
