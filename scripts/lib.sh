@@ -49,12 +49,24 @@ shown() {
   rm -f "$log"
 }
 
+# A text as part of a query.
+urlencode() {
+  local LC_ALL=C text=$1 i char
+  for ((i = 0; i < ${#text}; i++)); do
+    char=${text:i:1}
+    case $char in
+      [a-zA-Z0-9._~-]) printf %s "$char" ;;
+      *) printf '%%%02X' "'$char" ;;
+    esac
+  done
+}
+
 # build_image TAG DIRECTORY [KEY=VALUE build arguments]
 build_image() {
   local tag=$1 dir=$2 args="" pair; shift 2
   for pair in "$@"; do args+="${args:+,}\"${pair%%=*}\":\"${pair#*=}\""; done
   tar --create --directory "$dir" . |
-    engine POST /build --get --data-urlencode "t=$tag" --data-urlencode "buildargs={$args}" --data rm=1 --data forcerm=1 \
+    engine POST "/build?t=$(urlencode "$tag")&rm=1&forcerm=1&buildargs=$(urlencode "{$args}")" \
       --header 'Content-Type: application/x-tar' --upload-file - | shown "the build of $tag"
 }
 
