@@ -57,6 +57,14 @@ impl Node {
         Self { at, kind: Kind::Scalar(Scalar { text: String::new(), plain: true }) }
     }
 
+    /// The value of a key, if this is a mapping that has it.
+    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+        match &self.kind {
+            Kind::Map(map) => map.get(key).map(|entry| &entry.value),
+            _ => None,
+        }
+    }
+
     pub(super) fn is_null(&self) -> bool {
         matches!(&self.kind, Kind::Scalar(scalar) if scalar.resolve() == Resolved::Null)
     }
@@ -131,10 +139,10 @@ mod tests {
         for text in ["yes", "no", "on", "off", "y", "1m", "1_000", "0x", "--1", "1.2.3", "e5", ".", "1-1"] {
             assert_eq!(resolve(text), Resolved::Text, "{text}");
         }
-        for text in ["0", "-7", "0440", "0o17", "0xfF", "+1"] {
+        for text in ["0", "-7", "0440", "0o17", "0xfF", "+1", "08"] {
             assert_eq!(resolve(text), Resolved::Int, "{text}");
         }
-        for text in ["1.5", "1e3", ".5", "-.inf", "08"] {
+        for text in ["1.5", "1e3", ".5", "-.inf"] {
             assert_eq!(resolve(text), Resolved::Float, "{text}");
         }
         assert_eq!(resolve("~"), Resolved::Null);

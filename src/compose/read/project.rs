@@ -13,10 +13,7 @@ use crate::names::ClusterName;
 
 /// The value of the top-level `name`, variables not replaced.
 pub(in crate::compose) fn name_of(tree: &Node) -> Option<&Node> {
-    match &tree.kind {
-        Kind::Map(map) => map.get("name").map(|entry| &entry.value).filter(|value| !value.is_null()),
-        _ => None,
-    }
+    tree.get("name").filter(|value| !value.is_null())
 }
 
 /// Reads the merged tree. Problems are in the reader's `out`; with errors among them the project is incomplete.

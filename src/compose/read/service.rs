@@ -76,11 +76,12 @@ impl Reader {
         self.resources(&mut fields, &mut service);
         self.life(&mut fields, &mut service);
         service.convoke = fields.read_or_default(self, "x-convoke", Self::service_convoke);
-        if fields.take("image").is_none() && fields.take("build").is_none() {
+        let sourceless = fields.take("image").is_none() && fields.take("build").is_none();
+        // An unknown key may be a mistyped `image`.
+        if !fields.finish(self, UNSUPPORTED) && sourceless {
             let diagnostic = Diagnostic::error(at, format!("service {name:?} has neither an image nor a build"));
             self.out.push(diagnostic.hint("add image: NAME, or build: DIRECTORY"));
         }
-        fields.finish(self, UNSUPPORTED);
         Some(service)
     }
 
@@ -337,7 +338,7 @@ impl Reader {
             }
             return attachments;
         }
-        for name in self.items(node, path, Self::spanned) {
+        for name in self.names(node, path) {
             let Some(key) = self.name(&name.value, &name.at) else { continue };
             attachments.insert(key, Attachment { at: name.at, aliases: Vec::new(), ipv4_address: None });
         }
@@ -397,7 +398,7 @@ impl Reader {
         let mut fields = Fields::of(self, node, path)?;
         let soft = fields.read(self, "soft", limit);
         let hard = fields.read(self, "hard", limit);
-        if fields.entry("soft").is_none() || fields.entry("hard").is_none() {
+        if fields.take("soft").is_none() || fields.take("hard").is_none() {
             self.out.error(&node.at, format!("{path} needs both soft and hard, or one number for both"));
         }
         fields.finish(self, &[]);
