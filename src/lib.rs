@@ -7,8 +7,13 @@
 
 pub mod cluster;
 pub mod compose;
+pub mod drive;
 pub mod engine;
 pub mod event;
+pub mod mask;
 pub mod names;
+pub mod plan;
 pub mod probe;
+pub mod report;
+pub mod store;
 pub mod units;

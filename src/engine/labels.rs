@@ -10,6 +10,8 @@ pub const VERSION: &str = "convoke.version";
 pub const RUN: &str = "convoke.run";
 /// Configuration hash (see [`crate::cluster::Component::config_hash`]).
 pub const CONFIG_HASH: &str = "convoke.config-hash";
+/// Image reference that the file had.
+pub const IMAGE_REFERENCE: &str = "convoke.image";
 /// JSON of [`crate::cluster::Stored`]: probes, needs, gates; no environment.
 pub const PROBES: &str = "convoke.probes";
 /// Set on networks whose addresses convoke hands out.

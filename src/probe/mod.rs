@@ -3,11 +3,27 @@
 //! When to ask is the driver's business ([`crate::drive`]); here is only how. The real [`Prober`] reaches containers
 //! directly where it can, through a published port or an exec where it can't.
 
+pub mod fake;
+
+mod exec;
+mod finding;
+mod http;
+mod inside;
+mod log;
+mod prober;
+mod reach;
+mod tcp;
+#[cfg(test)]
+mod testing;
+
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use jiff::Timestamp;
+
+pub use prober::EngineProber;
+pub use reach::{ReachMode, ReachReport, Way};
 
 use crate::cluster::{PortBinding, Probe};
 use crate::names::{ComponentName, ContainerId};
