@@ -4,44 +4,43 @@ use super::*;
 
 #[test]
 fn values_out_of_range() {
-    insta::assert_snapshot!(said("services:\n  web:\n    image: i\n    ports: ['70000:80', 'x', '8000-8010:80', {target: 0, published: 99999}, {published: 80}]\n    expose: [0]\n    scale: -1\n    shm_size: big\n    stop_grace_period: 5 minutes\n    restart: sometimes\n    healthcheck: { interval: 0s, retries: 0, timeout: fast, test: [pg_isready] }\n    networks: { a: { ipv4_address: 300.1.1.1 } }\n    extra_hosts: [nothing, 'a=b']\n    pull_policy: daily\n    container_name: a/b\n    command: \"it's\"\nnetworks:\n  a: { ipam: { config: [{ subnet: 10.0.0.1/24 }] } }\n  'b c': {}\n  c: { external: true, driver: bridge }\n"), @r#"
+    insta::assert_snapshot!(said("services:\n  web:\n    image: i\n    ports: ['70000:80', 'x', '8000-8002:8-9', {target: 0, published: 99999}, {published: 80}]\n    expose: [0]\n    scale: -1\n    shm_size: big\n    stop_grace_period: 5 minutes\n    restart: sometimes\n    healthcheck: { interval: 0s, retries: 0, timeout: fast, test: [pg_isready] }\n    networks: { a: { ipv4_address: 300.1.1.1 } }\n    extra_hosts: [nothing, 'a=b']\n    pull_policy: daily\n    container_name: a/b\n    command: \"it's\"\nnetworks:\n  a: { ipam: { config: [{ subnet: 10.0.0.1/24 }] } }\n  'b c': {}\n  c: { external: true, driver: bridge }\n"), @r#"
     error: services.web.ports[0]: port 70000 is out of range; ports go from 1 to 65535
      --> compose.yaml:4:13
       |
-    4 |     ports: ['70000:80', 'x', '8000-8010:80', {target: 0, published: 99999}, {published: 80}]
+    4 |     ports: ['70000:80', 'x', '8000-8002:8-9', {target: 0, published: 99999}, {published: 80}]
       |             ^^^^^^^^^^
 
     error: services.web.ports[1]: "x" is not a port number
      --> compose.yaml:4:25
       |
-    4 |     ports: ['70000:80', 'x', '8000-8010:80', {target: 0, published: 99999}, {published: 80}]
+    4 |     ports: ['70000:80', 'x', '8000-8002:8-9', {target: 0, published: 99999}, {published: 80}]
       |                         ^^^
       = help: write [[ip:]host port:]container port[/protocol], such as 127.0.0.1:8080:80/tcp
 
-    error: services.web.ports[2]: a range of host ports for one container port isn't supported yet
+    error: services.web.ports[2]: 3 host ports don't match 2 container ports
      --> compose.yaml:4:30
       |
-    4 |     ports: ['70000:80', 'x', '8000-8010:80', {target: 0, published: 99999}, {published: 80}]
-      |                              ^^^^^^^^^^^^^^
-      = help: leave the host port out and the engine picks a free one
+    4 |     ports: ['70000:80', 'x', '8000-8002:8-9', {target: 0, published: 99999}, {published: 80}]
+      |                              ^^^^^^^^^^^^^^^
 
     error: services.web.ports[3].target must be from 1 to 65535, but it is 0
-     --> compose.yaml:4:55
+     --> compose.yaml:4:56
       |
-    4 |     ports: ['70000:80', 'x', '8000-8010:80', {target: 0, published: 99999}, {published: 80}]
-      |                                                       ^
+    4 |     ports: ['70000:80', 'x', '8000-8002:8-9', {target: 0, published: 99999}, {published: 80}]
+      |                                                        ^
 
     error: services.web.ports[3].published: port 99999 is out of range; ports go from 1 to 65535
-     --> compose.yaml:4:69
+     --> compose.yaml:4:70
       |
-    4 |     ports: ['70000:80', 'x', '8000-8010:80', {target: 0, published: 99999}, {published: 80}]
-      |                                                                     ^^^^^
+    4 |     ports: ['70000:80', 'x', '8000-8002:8-9', {target: 0, published: 99999}, {published: 80}]
+      |                                                                      ^^^^^
 
     error: services.web.ports[4] has no target
-     --> compose.yaml:4:77
+     --> compose.yaml:4:78
       |
-    4 |     ports: ['70000:80', 'x', '8000-8010:80', {target: 0, published: 99999}, {published: 80}]
-      |                                                                             ^
+    4 |     ports: ['70000:80', 'x', '8000-8002:8-9', {target: 0, published: 99999}, {published: 80}]
+      |                                                                              ^
 
     error: services.web.expose[0]: port 0 is out of range; ports go from 1 to 65535
      --> compose.yaml:5:14
