@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod bad;
+mod bad_values;
 mod merged;
 
 /// Loads texts as files of a directory that doesn't exist.
@@ -26,6 +27,11 @@ fn load_texts(texts: &[&str]) -> Result<Loaded, Diagnostics> {
         working_dir: Some(PathBuf::from("/nowhere/shop")),
     };
     load(&sources, &options)
+}
+
+/// What is said about a file: as the error, or as the warnings.
+fn said(text: &str) -> String {
+    load_texts(&[text]).map_or_else(|problems| problems.to_string(), |loaded| loaded.warnings.to_string())
 }
 
 fn loaded(text: &str) -> Loaded {
