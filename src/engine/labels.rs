@@ -16,6 +16,9 @@ pub const IMAGE_REFERENCE: &str = "convoke.image";
 pub const PROBES: &str = "convoke.probes";
 /// Set on networks whose addresses convoke hands out.
 pub const ADDRESSED: &str = "convoke.addressed";
+/// Names of volumes, joined by commas, that a replacement took over from the anonymous ones of its predecessor: the
+/// engine sees them as named and wouldn't remove them with the container.
+pub const CARRIED_VOLUMES: &str = "convoke.carried-volumes";
 
 /// Compose's project name.
 pub const COMPOSE_PROJECT: &str = "com.docker.compose.project";
