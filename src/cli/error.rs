@@ -4,7 +4,6 @@ use crate::compose::Diagnostics;
 use crate::engine::{EngineError, ErrorKind};
 use crate::report::Printer;
 use crate::store::Locked;
-use crate::template::TemplateError;
 
 /// Exit code of a component or call that failed.
 pub const FAILED: u8 = 1;
@@ -77,12 +76,6 @@ impl From<EngineError> for CliError {
 impl From<Diagnostics> for CliError {
     fn from(diagnostics: Diagnostics) -> Self {
         Self { code: BAD_INPUT, message: diagnostics.to_string(), hint: None, is_rendered: true }
-    }
-}
-
-impl From<TemplateError> for CliError {
-    fn from(error: TemplateError) -> Self {
-        Self::input(error.to_string())
     }
 }
 

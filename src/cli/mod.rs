@@ -21,6 +21,7 @@ mod restart;
 mod session;
 mod source;
 mod templates;
+mod terminal;
 mod up;
 mod watchers;
 

@@ -38,6 +38,13 @@ impl Session {
         EngineProber::new(engine.clone(), info, engine_host(info), self.global.reach)
     }
 
+    /// Where templates besides the built-in ones are: folders given, then the user's own.
+    pub(super) fn template_dirs(&self) -> Vec<PathBuf> {
+        let mut dirs = self.global.template_dirs.clone();
+        dirs.extend(crate::template::user_directory(|name| std::env::var_os(name)));
+        dirs
+    }
+
     /// Files given before or after the command's name.
     pub(super) fn all_files(&self, after: &[PathBuf]) -> Vec<PathBuf> {
         self.files.iter().chain(after).cloned().collect()

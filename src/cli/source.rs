@@ -27,7 +27,7 @@ pub(super) fn describe(
     engine_is_local: bool,
 ) -> Result<Described, CliError> {
     let (loaded, secrets) = load(session, args)?;
-    let options = ResolveOptions { engine_is_local, environment: loaded.variables.clone(), scale: parse_scale(scale)? };
+    let options = ResolveOptions { engine_is_local, scale: parse_scale(scale)? };
     let (mut cluster, warnings) = resolve(&loaded, &options)?;
     for warning in loaded.warnings.iter().chain(warnings.iter()) {
         session.printer.problem(warning);
@@ -46,9 +46,9 @@ fn load(session: &Session, args: &SourceArgs) -> Result<(Loaded, Vec<String>), C
         if !files.is_empty() {
             return Err(CliError::input(format!("both a template ({name}) and -f were given")).hint("give one of the two"));
         }
-        let template = template::find(name, &session.global.template_dirs)?;
+        let template = template::find(name, &session.template_dirs())?;
         let rendered = template.render(&args.set)?;
-        let source = Source { name: rendered.name.clone(), text: rendered.text, path: None };
+        let source = Source { name: format!("{name} (rendered)"), text: rendered.text, path: None };
         let working_dir = std::env::current_dir().ok();
         let project_name = project_name.or_else(|| Some(name.clone()));
         let loaded = compose::load(&[source], &LoadOptions { env, project_name, working_dir })?;

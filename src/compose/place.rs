@@ -28,6 +28,12 @@ impl SourceText {
 
     /// The whole text.
     #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The text.
+    #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }

@@ -40,6 +40,23 @@ impl DockerEngine {
         Ok(observed)
     }
 
+    /// The names of all clusters that have a container on this engine, sorted.
+    ///
+    /// # Errors
+    /// When the engine doesn't answer.
+    pub async fn clusters(&self) -> Result<Vec<ClusterName>> {
+        let filters = std::collections::HashMap::from([("label", vec![labels::CLUSTER])]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let verb = Verb::Observe("every cluster".to_owned());
+        let listed = within(WORK, verb, self.docker().list_containers(Some(options))).await?;
+        let label = |one: ContainerSummary| one.labels?.remove(labels::CLUSTER);
+        let mut names: Vec<ClusterName> =
+            listed.into_iter().filter_map(label).filter_map(|name| ClusterName::new(name).ok()).collect();
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
     /// A container that vanished after the list was made is left out.
     async fn inspect_all(&self, listed: &[ContainerSummary]) -> Result<Vec<ObservedContainer>> {
         let ids: Vec<ContainerId> = listed.iter().filter_map(|one| ContainerId::new(one.id.clone()?).ok()).collect();
