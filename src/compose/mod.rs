@@ -31,3 +31,4 @@ pub use raw_parts::{
     Attachment, Condition, Dependency, FileRef, Healthcheck, Mount, MountKind, OwnerRule, Port, ProbeAction, ProbeRule,
     Protocol, Restart, Test, Ulimit,
 };
+pub(crate) use suggest::closest;

@@ -1,7 +1,7 @@
 //! Which known word somebody may have meant.
 
 /// The known word that is closest to `word`, if it is close enough to be meant.
-pub(super) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = match word.chars().count() {
         0..=2 => 1,
         3..=6 => 2,

@@ -123,7 +123,7 @@ fn short_port(text: &str, at: &Place) -> Result<Vec<Port>, Reason> {
     combine(at, host_ip, parse_published(published)?, target, protocol)
 }
 
-/// One port for each of a range; both ranges must be of one length.
+/// One port for each of a range; both ranges must be of one length, unless all host ports are for one port inside.
 fn combine(
     at: &Place,
     host_ip: Option<IpAddr>,
@@ -133,9 +133,9 @@ fn combine(
 ) -> Result<Vec<Port>, Reason> {
     let port = |published, target| Port { at: at.clone(), host_ip, published, target, protocol };
     let Some(published) = published else { return Ok(target.map(|target| port(None, target)).collect()) };
-    if target.len() == 1 && published.len() > 1 {
-        let text = "a range of host ports for one container port isn't supported yet".to_owned();
-        return Err(Reason { text, hint: Some("leave the host port out and the engine picks a free one") });
+    if target.len() == 1 {
+        // For a scaled service: the resolver gives each container one of them, knowing them by their common place.
+        return Ok(published.map(|published| port(Some(published), *target.start())).collect());
     }
     if published.len() != target.len() {
         let (host, container) = (published.len(), target.len());
@@ -213,6 +213,7 @@ mod tests {
             ("::1:8080:80", "::1 8080>80/tcp"),
             ("3000-3001", "any>3000/tcp, any>3001/tcp"),
             ("9000-9001:80-81", "9000>80/tcp, 9001>81/tcp"),
+            ("9000-9001:80", "9000>80/tcp, 9001>80/tcp"),
         ] {
             assert_eq!(short(text).as_deref(), Ok(expected), "{text}");
         }
@@ -229,7 +230,6 @@ mod tests {
             ("localhost:80:80", "\"localhost\" is not an IP address"),
             ("81-80", "the range 81-80 runs backwards"),
             ("1-3:1-2", "3 host ports don't match 2 container ports"),
-            ("8000-8010:80", "a range of host ports for one container port isn't supported yet"),
             ("256.0.0.1:1:1", "\"256.0.0.1\" is not an IP address"),
         ] {
             assert_eq!(short(text).unwrap_err(), expected, "{text}");
