@@ -142,7 +142,7 @@ impl Driver {
             Some(old) => format!("{}_{canonical}", old.id.short()),
             None => canonical,
         };
-        let create = request::container(&context, &node.component, &image.id, container_name, replaced);
+        let create = request::container(&context, &node.component, image, container_name, replaced);
         let reason = replaced.map(|_| "a replacement".to_owned());
         self.set_busy(name);
         self.enter(name, Phase::Creating, reason);

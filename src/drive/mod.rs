@@ -24,5 +24,8 @@ mod prepare;
 mod probing;
 mod verdict;
 
+#[cfg(test)]
+mod tests;
+
 pub use driver::{Driver, Options};
 pub use input::{Call, Done, Effect, Feed, Input, Which};

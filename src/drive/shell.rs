@@ -30,6 +30,9 @@ const LOG_LIMIT: Duration = Duration::from_millis(700);
 /// and who cleans up wants to see what it made.
 const SETTLE_LIMIT: Duration = Duration::from_millis(1500);
 
+/// Ticks at one moment that can't be anything but a driver which goes round in circles.
+const TICKS_AT_ONCE: u32 = 200;
+
 /// How a run ended.
 #[derive(Debug)]
 pub struct RunEnd {
@@ -37,6 +40,8 @@ pub struct RunEnd {
     pub outcome: Outcome,
     /// Components whose containers this run started.
     pub started_here: BTreeSet<ComponentName>,
+    /// Inputs that the driver took: tests bound them.
+    pub steps: u64,
 }
 
 /// Runs the driver to its end. `interrupt` resolves when the user wants it to end; `report` gets every event.
@@ -54,7 +59,7 @@ pub async fn run<E: Engine, P: Prober>(
     loop {
         if let Some(outcome) = shell.carry_out(effects, &mut report) {
             shell.settle().await;
-            return RunEnd { outcome, started_here: shell.driver.started_here() };
+            return RunEnd { outcome, started_here: shell.driver.started_here(), steps: shell.steps };
         }
         let wake = shell.wake;
         let input = tokio::select! {
@@ -78,6 +83,9 @@ struct Shell<E, P> {
     context: Context<E>,
     prober: P,
     began: Instant,
+    steps: u64,
+    /// Ticks since time last moved: see [`TICKS_AT_ONCE`].
+    ticks: (Duration, u32),
     wake: Option<Instant>,
     inbox: UnboundedReceiver<Input>,
     watch: JoinSet<()>,
@@ -107,6 +115,8 @@ impl<E: Engine, P: Prober> Shell<E, P> {
             context: Context { engine, outbox },
             prober,
             began: Instant::now(),
+            steps: 0,
+            ticks: (Duration::ZERO, 0),
             wake: None,
             inbox,
             watch: JoinSet::new(),
@@ -119,7 +129,13 @@ impl<E: Engine, P: Prober> Shell<E, P> {
 
     fn step(&mut self, input: Input) -> Vec<Effect> {
         let input = self.mask(input);
-        self.driver.step(self.began.elapsed(), input)
+        let now = self.began.elapsed();
+        self.steps += 1;
+        if matches!(input, Input::Tick) {
+            self.ticks = if self.ticks.0 == now { (now, self.ticks.1 + 1) } else { (now, 1) };
+            debug_assert!(self.ticks.1 < TICKS_AT_ONCE, "the driver asks for the same moment over and over");
+        }
+        self.driver.step(now, input)
     }
 
     /// Secrets never get past here: not from log lines, not from a probe's answer.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::addresses::Addressing;
-use crate::cluster::{Cluster, Component, HealthCheck, Network, Stored, Volume};
+use crate::cluster::{Cluster, Component, GateCondition, HealthCheck, Network, StartMode, Stored, Volume};
 use crate::engine::request::joined_paths;
-use crate::engine::{Attach, CreateContainer, CreateVolume, ObservedContainer, ObservedNetwork, labels};
+use crate::engine::{Attach, CreateContainer, CreateVolume, ImageInfo, ObservedContainer, ObservedNetwork, labels};
 use crate::names::NetworkKey;
 
 /// What all containers of a run have in common.
@@ -68,7 +68,7 @@ pub fn volume(cluster: &Cluster, run: &str, volume: &Volume) -> CreateVolume {
 pub fn container(
     context: &Context<'_>,
     component: &Component,
-    image_id: &str,
+    image: &ImageInfo,
     name: String,
     replaces: Option<&ObservedContainer>,
 ) -> CreateContainer {
@@ -80,7 +80,7 @@ pub fn container(
         spec: component.spec.clone(),
         health: component.probes.health.clone(),
         health_disabled: component.probes.health_disabled,
-        labels: container_labels(context, component, image_id),
+        labels: container_labels(context, component, image),
         networks: attachments(context, component),
         volume_names: context.cluster.volumes.iter().map(|(key, v)| (key.to_string(), v.engine_name.clone())).collect(),
         hosts,
@@ -91,11 +91,25 @@ pub fn container(
     }
 }
 
-fn container_labels(context: &Context<'_>, component: &Component, image_id: &str) -> BTreeMap<String, String> {
+/// What the label keeps: the gates that hold in this cluster and the health check in force, so that who reads it needs
+/// neither the start mode nor the image.
+fn stored(cluster: &Cluster, component: &Component, image: &ImageInfo) -> Stored {
+    let mut stored = Stored::of(component);
+    stored.probes.health = health_in_force(component, image.health.as_ref()).cloned();
+    if cluster.start == StartMode::Together {
+        let (gates, waits) = stored.gates.into_iter().partition(|gate| gate.condition == GateCondition::Completed);
+        stored.gates = gates;
+        stored.needs.extend(waits.into_iter().map(|gate: crate::cluster::Gate| gate.on));
+    }
+    stored
+}
+
+fn container_labels(context: &Context<'_>, component: &Component, image: &ImageInfo) -> BTreeMap<String, String> {
     let cluster = context.cluster;
     let mut all = component.spec.labels.clone();
     all.extend(base_labels(cluster, context.run));
-    let stored = serde_json::to_string(&Stored::of(component)).expect("probes serialise to JSON: all keys are strings");
+    let stored = serde_json::to_string(&stored(context.cluster, component, image))
+        .expect("probes serialise to JSON: all keys are strings");
     for (key, value) in [
         (labels::COMPONENT, component.name.to_string()),
         (labels::CONFIG_HASH, component.config_hash.clone()),
@@ -105,7 +119,7 @@ fn container_labels(context: &Context<'_>, component: &Component, image_id: &str
         (labels::COMPOSE_NUMBER, component.number.to_string()),
         (labels::COMPOSE_ONEOFF, "False".to_owned()),
         (labels::COMPOSE_CONFIG_HASH, component.config_hash.clone()),
-        (labels::COMPOSE_IMAGE, image_id.to_owned()),
+        (labels::COMPOSE_IMAGE, image.id.clone()),
         (labels::COMPOSE_DEPENDS_ON, component.depends_on_label.clone()),
         (labels::COMPOSE_WORKING_DIR, cluster.working_dir.display().to_string()),
         (labels::COMPOSE_CONFIG_FILES, joined_paths(&cluster.config_files)),

@@ -1,0 +1,208 @@
+//! What every test of the driver uses: small components, one run, and what may be asked of it afterwards.
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cluster::{Cluster, Component, Gate, GateCondition, HealthCheck, Probe, ProbeAction, sample};
+use crate::drive::driver::{Driver, Options};
+use crate::drive::shell;
+use crate::drive::stop::{StopRequest, stop};
+use crate::engine::fake::{Call, FakeEngine, Op};
+use crate::event::{Event, EventKind, Failure, Outcome, Phase};
+use crate::names::{ComponentName, ContainerId};
+use crate::probe::fake::FakeProber;
+
+/// No run of a test lasts longer, in virtual time.
+const LIMIT: Duration = Duration::from_secs(3600);
+
+pub(super) const fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+pub(super) const fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+pub(super) fn name(name: &str) -> ComponentName {
+    name.parse().unwrap()
+}
+
+/// An engine with the image that every component has.
+pub(super) fn engine(seed: u64) -> FakeEngine {
+    FakeEngine::new(seed).with_image("image")
+}
+
+/// A component without probes on the network `default`.
+pub(super) fn plain(name: &str) -> Component {
+    Component { config_hash: "first".into(), ..sample::component(name, &["default"]) }
+}
+
+/// A component with an http probe.
+pub(super) fn http(name: &str) -> Component {
+    let action = ProbeAction::Http { port: 80, path: "/ready".into(), headers: vec![] };
+    let mut component = plain(name);
+    component.probes.ready = Some(Probe { action, timeout: secs(1) });
+    component
+}
+
+/// A component with a health check that the file gives.
+pub(super) fn checked(name: &str) -> Component {
+    let mut component = plain(name);
+    component.probes.health = Some(health_check());
+    component
+}
+
+pub(super) fn health_check() -> HealthCheck {
+    HealthCheck {
+        command: vec!["check".into()],
+        shell: false,
+        interval: secs(10),
+        timeout: secs(2),
+        retries: 3,
+        start_period: secs(0),
+        start_interval: None,
+    }
+}
+
+/// Holds the start of a component back.
+pub(super) fn gated(mut component: Component, condition: GateCondition, on: &str) -> Component {
+    component.gates.push(Gate { on: name(on), condition, required: true });
+    component
+}
+
+/// A member of a cycle that needs `peers`.
+pub(super) fn member(mut component: Component, peers: &[&str]) -> Component {
+    component.needs.extend(peers.iter().map(|peer| name(peer)));
+    component.restarts_early_exit = true;
+    component
+}
+
+pub(super) fn cluster(components: impl IntoIterator<Item = Component>) -> Cluster {
+    sample::cluster(components)
+}
+
+/// A run that ended, and what it said.
+pub(super) struct Ran {
+    pub(super) outcome: Outcome,
+    pub(super) events: Vec<Event>,
+    pub(super) steps: u64,
+    /// How long it took.
+    pub(super) took: Duration,
+}
+
+pub(super) async fn up(engine: &FakeEngine, cluster: &Cluster) -> Ran {
+    up_with(engine, cluster, Options::default()).await
+}
+
+pub(super) async fn up_with(engine: &FakeEngine, cluster: &Cluster, options: Options) -> Ran {
+    run(engine, cluster, options, pending()).await
+}
+
+pub(super) async fn run(
+    engine: &FakeEngine,
+    cluster: &Cluster,
+    options: Options,
+    interrupt: impl Future<Output = ()>,
+) -> Ran {
+    let began = engine.now();
+    let mut events = Vec::new();
+    let driver = Driver::new(Arc::new(cluster.clone()), options);
+    let run =
+        shell::run(driver, engine.clone(), FakeProber::new(engine.clone()), interrupt, |event| events.push(event));
+    let end = tokio::time::timeout(LIMIT, run).await.expect("a run ends");
+    Ran { outcome: end.outcome, events, steps: end.steps, took: engine.now() - began }
+}
+
+/// Lets `up` run for `cut`, then kills it as `kill -9` would. Some if it ended before.
+pub(super) async fn cut_short(engine: &FakeEngine, cluster: &Cluster, options: Options, cut: Duration) -> Option<Ran> {
+    tokio::time::timeout(cut, up_with(engine, cluster, options)).await.ok()
+}
+
+pub(super) fn down() -> StopRequest {
+    StopRequest {
+        run: "down".into(),
+        command: "down".into(),
+        time: String::new(),
+        only: None,
+        remove: true,
+        volumes: true,
+        grace_limit: None,
+    }
+}
+
+pub(super) async fn stop_all(engine: &FakeEngine, cluster: &Cluster, request: &StopRequest) -> Ran {
+    let began = engine.now();
+    let mut events = Vec::new();
+    let run = stop(engine, &cluster.name, request, pending(), |event| events.push(event));
+    let outcome = tokio::time::timeout(LIMIT, run).await.expect("a stop ends");
+    Ran { outcome, events, steps: 0, took: engine.now() - began }
+}
+
+impl Ran {
+    pub(super) fn phases(&self, component: &str) -> Vec<Phase> {
+        let of = |event: &Event| match &event.kind {
+            EventKind::PhaseChanged { component: at, phase, .. } if at.as_str() == component => Some(*phase),
+            _ => None,
+        };
+        self.events.iter().filter_map(of).collect()
+    }
+
+    /// When it first entered a phase.
+    pub(super) fn entered(&self, component: &str, wanted: Phase) -> Option<Duration> {
+        self.events.iter().find_map(|event| match &event.kind {
+            EventKind::PhaseChanged { component: at, phase, .. } if at.as_str() == component && *phase == wanted => {
+                Some(event.at.0)
+            }
+            _ => None,
+        })
+    }
+
+    pub(super) fn failures(&self) -> Vec<&Failure> {
+        let failed = |event: &'_ Event| matches!(event.kind, EventKind::Failed { .. });
+        let failure = |event| match event {
+            &Event { kind: EventKind::Failed { ref failure }, .. } => Some(failure),
+            _ => None,
+        };
+        self.events.iter().filter(|event| failed(event)).filter_map(failure).collect()
+    }
+
+    pub(super) fn warnings(&self) -> Vec<&str> {
+        let text = |event| match event {
+            &Event { kind: EventKind::Warning { ref message }, .. } => Some(message.as_str()),
+            _ => None,
+        };
+        self.events.iter().filter_map(text).collect()
+    }
+
+    pub(super) fn stalls(&self) -> Vec<(Duration, &[String])> {
+        let lines = |event| match event {
+            &Event { kind: EventKind::Stalled { ref lines }, at, .. } => Some((at.0, lines.as_slice())),
+            _ => None,
+        };
+        self.events.iter().filter_map(lines).collect()
+    }
+
+    /// All its events, one a line, for a failed assertion.
+    pub(super) fn story(&self) -> String {
+        self.events.iter().map(|event| format!("{:>9.3?} {:?}\n", event.at.0, event.kind)).collect()
+    }
+
+    #[track_caller]
+    pub(super) fn is(self, outcome: Outcome) -> Self {
+        assert_eq!(self.outcome, outcome, "\n{}", self.story());
+        self
+    }
+}
+
+/// Calls of a kind on a component, in order.
+pub(super) fn calls(engine: &FakeEngine, op: Op, component: &str) -> Vec<Call> {
+    let is = |call: &Call| call.op == op && call.component.as_ref().is_some_and(|at| at.as_str() == component);
+    engine.journal().into_iter().filter(is).collect()
+}
+
+/// Ids and start times, which tell whether anything was touched.
+pub(super) fn fingerprint(engine: &FakeEngine) -> BTreeMap<ContainerId, Option<jiff::Timestamp>> {
+    engine.containers().into_iter().map(|container| (container.id, container.state.started_at)).collect()
+}

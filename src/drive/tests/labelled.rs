@@ -1,0 +1,90 @@
+//! A cluster known by its labels only.
+
+use super::harness::*;
+use crate::cluster::{GateCondition, StartMode};
+use crate::drive::driver::Options;
+use crate::drive::stop::StopRequest;
+use crate::engine::Engine;
+use crate::engine::fake::{Behaviour, FakeEngine, Op};
+use crate::event::{Outcome, Phase};
+use crate::plan::labelled::from_labels;
+
+fn by_labels() -> Options {
+    Options { command: "start".into(), from_labels: true, ..Options::default() }
+}
+
+fn stop_request() -> StopRequest {
+    StopRequest { command: "stop".into(), remove: false, volumes: false, ..down() }
+}
+
+fn three(seed: u64) -> (FakeEngine, crate::cluster::Cluster) {
+    let mut job = gated(plain("job"), GateCondition::Ready, "db");
+    job.completes = true;
+    let web = gated(http("web"), GateCondition::Completed, "job");
+    let engine = engine(seed)
+        .behave("db", Behaviour::ready_after(ms(700)))
+        .behave("web", Behaviour::ready_after(ms(50)))
+        .behave("job", Behaviour::exits(ms(100), 0));
+    let front = gated(http("front"), GateCondition::Ready, "db");
+    (engine, cluster([checked("db"), job, web, front]))
+}
+
+#[tokio::test(start_paused = true)]
+async fn labels_keep_what_a_start_needs() {
+    let (engine, cluster) = three(1);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    let rebuilt = from_labels(&cluster.name, &engine.observe(&cluster.name).await.unwrap());
+    for (name, component) in &cluster.components {
+        let again = &rebuilt.components[name];
+        assert_eq!(again.probes, component.probes);
+        assert_eq!((&again.gates, &again.needs), (&component.gates, &component.needs));
+        assert_eq!((&again.service, again.number), (&component.service, component.number));
+        assert_eq!((&again.config_hash, &again.container_name), (&component.config_hash, &component.container_name));
+        assert_eq!(again.completes, component.completes);
+        assert!(again.spec.networks.keys().eq(component.spec.networks.keys()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_cluster_starts_by_its_labels_and_obeys_its_gates() {
+    let (engine, cluster) = three(2);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    let before = engine.containers();
+    stop_all(&engine, &cluster, &stop_request()).await.is(Outcome::Ready);
+    let rebuilt = from_labels(&cluster.name, &engine.observe(&cluster.name).await.unwrap());
+    let jobs = calls(&engine, Op::Start, "job").len();
+    let ran = up_with(&engine, &rebuilt, by_labels()).await.is(Outcome::Ready);
+    assert_eq!(calls(&engine, Op::Start, "job").len(), jobs, "a job that completed isn't run again");
+    assert_eq!(calls(&engine, Op::Create, "db").len(), 1);
+    assert!(ran.entered("job", Phase::Completed).unwrap() <= ran.entered("web", Phase::Starting).unwrap());
+    assert!(ran.entered("db", Phase::Ready).unwrap() <= ran.entered("front", Phase::Starting).unwrap());
+    let ids = |containers: Vec<crate::engine::ObservedContainer>| -> Vec<_> {
+        containers.into_iter().map(|container| container.id).collect()
+    };
+    assert_eq!(ids(before), ids(engine.containers()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_starts_together_does_so_by_its_labels_too() {
+    let mut together = cluster([http("db"), gated(http("web"), GateCondition::Ready, "db")]);
+    together.start = StartMode::Together;
+    let engine = engine(3)
+        .behave("db", Behaviour::ready_after(ms(50)).needs(["web"]))
+        .behave("web", Behaviour::ready_after(ms(50)));
+    up(&engine, &together).await.is(Outcome::Ready);
+    stop_all(&engine, &together, &stop_request()).await.is(Outcome::Ready);
+    let rebuilt = from_labels(&together.name, &engine.observe(&together.name).await.unwrap());
+    let ran = up_with(&engine, &rebuilt, by_labels()).await.is(Outcome::Ready);
+    assert!(ran.took < secs(1), "{:?}", ran.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_gone_cannot_be_made_from_labels() {
+    let (engine, cluster) = three(4);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    let rebuilt = from_labels(&cluster.name, &engine.observe(&cluster.name).await.unwrap());
+    let web = engine.containers().into_iter().find(|container| container.component == name("web")).unwrap();
+    engine.remove(&web.id, true).await.unwrap();
+    let ran = up_with(&engine, &rebuilt, by_labels()).await.is(Outcome::Failed);
+    assert!(ran.failures()[0].what.contains("without its file"), "{}", ran.story());
+}

@@ -1,0 +1,149 @@
+//! A cluster put together from what its containers' labels say, for commands that run without the file.
+//!
+//! What labels don't keep isn't known: environment, mounts, the restart policy, image references. Such a cluster can be
+//! started, asked and stopped; nothing can be created from it.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::cluster::{
+    Cluster, Component, ContainerSpec, Network, NetworkAttachment, Probe, ProbeAction, StartMode, Stored, Volume,
+};
+use crate::engine::{Observed, ObservedContainer, ObservedNetwork, ObservedVolume, Status, labels};
+use crate::names::{ClusterName, ComponentName, NetworkKey, VolumeKey};
+
+/// The engine's own health check is read, not run: the limit is that of an inspection.
+const INSPECTION_LIMIT: Duration = Duration::from_secs(5);
+
+/// Rebuilds the cluster `name` from the labels of its containers, networks and volumes.
+///
+/// A component with two containers (a replacement that was cut off) is what its running container says, else the one
+/// that has the right name, else the newest. A label that can't be read counts as absent.
+#[must_use]
+pub fn from_labels(name: &ClusterName, observed: &Observed) -> Cluster {
+    let networks: BTreeMap<NetworkKey, Network> = observed.networks.iter().filter_map(network).collect();
+    let mut best: BTreeMap<&ComponentName, &ObservedContainer> = BTreeMap::new();
+    for container in &observed.containers {
+        best.entry(&container.component)
+            .and_modify(|other| {
+                if rank(container) < rank(other) {
+                    *other = container;
+                }
+            })
+            .or_insert(container);
+    }
+    let components = best.into_iter().map(|(name, at)| (name.clone(), component(name, at, &networks))).collect();
+    let newest = observed.containers.iter().max_by_key(|container| container.created_at);
+    let label = |key: &str| newest.and_then(|container| container.label(key)).unwrap_or_default();
+    Cluster {
+        name: name.clone(),
+        working_dir: PathBuf::from(label(labels::COMPOSE_WORKING_DIR)),
+        config_files: label(labels::COMPOSE_CONFIG_FILES)
+            .split(',')
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from)
+            .collect(),
+        // The stored gates are those that hold: see `request::container`.
+        start: StartMode::Gated,
+        components,
+        networks,
+        volumes: observed.volumes.iter().filter_map(volume).collect(),
+    }
+}
+
+/// Which container of a component speaks for it: the lowest.
+fn rank(container: &ObservedContainer) -> impl Ord + use<> {
+    let running = matches!(container.state.status, Status::Running | Status::Paused | Status::Restarting);
+    (!running, canonical_name(container) != container.name, Reverse(container.created_at))
+}
+
+/// The component's own container name: that of a replacement in progress has the replaced one's short id before it.
+fn canonical_name(container: &ObservedContainer) -> &str {
+    match container.name.split_once('_') {
+        Some((id, name)) if id.len() == 12 && id.bytes().all(|b| b.is_ascii_hexdigit()) => name,
+        _ => &container.name,
+    }
+}
+
+fn component(
+    name: &ComponentName,
+    container: &ObservedContainer,
+    networks: &BTreeMap<NetworkKey, Network>,
+) -> Component {
+    let stored: Stored =
+        container.label(labels::PROBES).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let mut probes = stored.probes;
+    if probes.ready.is_none() && probes.health.is_none() && !probes.health_disabled && container.state.health.is_some()
+    {
+        // The image has a health check, and what it runs isn't known here: the engine's verdict is.
+        probes.ready = Some(Probe { action: ProbeAction::EngineHealth, timeout: INSPECTION_LIMIT });
+    }
+    let text = |key: &str| container.label(key).unwrap_or_default();
+    let attached = container.networks.keys().filter_map(|engine_name| {
+        let key = networks.values().find(|network| network.engine_name == *engine_name)?.key.clone();
+        Some((key, NetworkAttachment::default()))
+    });
+    Component {
+        name: name.clone(),
+        service: text(labels::COMPOSE_SERVICE).parse().unwrap_or_else(|_| service_of(name)),
+        number: text(labels::COMPOSE_NUMBER).parse().unwrap_or(1),
+        container_name: canonical_name(container).to_owned(),
+        image: container.image_id.clone(),
+        build: None,
+        spec: ContainerSpec {
+            networks: attached.collect(),
+            network_mode: container.host_network.then(|| "host".to_owned()),
+            ports: container.ports.clone(),
+            stop_grace_period: stored.stop_grace,
+            ..ContainerSpec::default()
+        },
+        files: Vec::new(),
+        owners: Vec::new(),
+        probes,
+        needs: stored.needs,
+        gates: stored.gates,
+        restarts_early_exit: stored.restarts_early_exit,
+        completes: stored.completes,
+        depends_on_label: text(labels::COMPOSE_DEPENDS_ON).to_owned(),
+        boot_hint: None,
+        config_hash: text(labels::CONFIG_HASH).to_owned(),
+        secrets: Vec::new(),
+    }
+}
+
+/// The rule for both kinds of name is the same, so a component's name is a service's name too.
+fn service_of(name: &ComponentName) -> crate::names::ServiceName {
+    name.as_str().parse().expect("component names and service names have one rule")
+}
+
+fn network(observed: &ObservedNetwork) -> Option<(NetworkKey, Network)> {
+    let key: NetworkKey = observed.labels.get(labels::COMPOSE_NETWORK)?.parse().ok()?;
+    let network = Network {
+        key: key.clone(),
+        engine_name: observed.name.clone(),
+        external: false,
+        driver: Some(observed.driver.clone()),
+        driver_opts: BTreeMap::new(),
+        internal: false,
+        attachable: false,
+        labels: BTreeMap::new(),
+        subnet: observed.subnet.filter(|_| observed.subnet_configured).map(|subnet| subnet.to_string()),
+        gateway: observed.gateway.map(|gateway| gateway.to_string()),
+    };
+    Some((key, network))
+}
+
+fn volume(observed: &ObservedVolume) -> Option<(VolumeKey, Volume)> {
+    let key: VolumeKey = observed.labels.get(labels::COMPOSE_VOLUME)?.parse().ok()?;
+    let volume = Volume {
+        key: key.clone(),
+        engine_name: observed.name.clone(),
+        external: false,
+        driver: None,
+        driver_opts: BTreeMap::new(),
+        labels: BTreeMap::new(),
+    };
+    Some((key, volume))
+}
