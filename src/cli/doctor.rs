@@ -12,7 +12,9 @@ pub(super) async fn run(session: &Session) -> Result<u8, CliError> {
     let mut rows = Vec::new();
     match session.connect().await {
         Ok(engine) => rows.extend(of_engine(session, &engine)),
-        Err(error) => rows.push(row("engine", DoctorStatus::Fail, error.message, Some("start it, or point DOCKER_HOST at it"))),
+        Err(error) => {
+            rows.push(row("engine", DoctorStatus::Fail, error.message, Some("start it, or point DOCKER_HOST at it")))
+        }
     }
     rows.push(of_state());
     let printer = &session.printer;
@@ -27,7 +29,12 @@ pub(super) async fn run(session: &Session) -> Result<u8, CliError> {
 
 fn of_engine(session: &Session, engine: &DockerEngine) -> Vec<DoctorRow> {
     let info = engine.known_info();
-    let mut rows = vec![row("engine", DoctorStatus::Ok, format!("{} (API {}) at {}", info.version, info.api_version, info.address), None)];
+    let mut rows = vec![row(
+        "engine",
+        DoctorStatus::Ok,
+        format!("{} (API {}) at {}", info.version, info.api_version, info.address),
+        None,
+    )];
     let machine = format!("{}, {} CPUs, {}", info.operating_system, info.cpus, ByteSize(info.memory));
     rows.push(row("machine", DoctorStatus::Ok, machine, None));
     let way = session.prober(engine).reach();
@@ -53,7 +60,9 @@ fn of_state() -> DoctorRow {
     };
     let store = Store::open(&probe);
     match store.warning() {
-        Some(warning) => row("state", DoctorStatus::Warn, warning, Some("set CONVOKE_STATE_DIR to a folder that can be written")),
+        Some(warning) => {
+            row("state", DoctorStatus::Warn, warning, Some("set CONVOKE_STATE_DIR to a folder that can be written"))
+        }
         None => row("state", DoctorStatus::Ok, "the state directory can be written", None),
     }
 }

@@ -41,9 +41,7 @@ fn follow_size() -> watch::Receiver<TerminalSize> {
     use tokio::signal::unix::{SignalKind, signal};
     let (sender, receiver) = watch::channel(window_size());
     if let Ok(mut changes) = signal(SignalKind::window_change()) {
-        tokio::spawn(async move {
-            while changes.recv().await.is_some() && sender.send(window_size()).is_ok() {}
-        });
+        tokio::spawn(async move { while changes.recv().await.is_some() && sender.send(window_size()).is_ok() {} });
     }
     receiver
 }

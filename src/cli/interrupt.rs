@@ -5,14 +5,14 @@ use tokio::sync::watch;
 
 /// Counts the signals that ask the process to end.
 #[derive(Debug, Clone)]
-pub struct Interrupts {
+pub(super) struct Interrupts {
     count: watch::Receiver<u32>,
 }
 
 impl Interrupts {
     /// Listens to SIGINT, SIGTERM and SIGHUP from now on.
     #[must_use]
-    pub fn listen() -> Self {
+    pub(super) fn listen() -> Self {
         let (sender, count) = watch::channel(0);
         for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
             // A process that may not listen is ended by the signal itself, which is right as well.
@@ -28,7 +28,7 @@ impl Interrupts {
     }
 
     /// Resolves when `times` signals have come.
-    pub async fn after(&self, times: u32) {
+    pub(super) async fn after(&self, times: u32) {
         let mut count = self.count.clone();
         if count.wait_for(|count| *count >= times).await.is_err() {
             // Nobody listens: it never comes.

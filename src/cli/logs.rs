@@ -30,7 +30,9 @@ pub(super) async fn run(session: &Session, args: Logs) -> Result<u8, CliError> {
     let streams: Vec<BoxStream<'static, _>> = containers
         .iter()
         .enumerate()
-        .map(|(component, c)| engine.logs(&c.id, &query).map(move |line| line.map(|line| Line { component, line })).boxed())
+        .map(|(component, c)| {
+            engine.logs(&c.id, &query).map(move |line| line.map(|line| Line { component, line })).boxed()
+        })
         .collect();
     let names: Vec<&ComponentName> = containers.iter().map(|c| &c.component).collect();
     let writer = Writer { session, names: &names, timestamps: args.timestamps };

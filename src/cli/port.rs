@@ -16,7 +16,9 @@ pub(super) async fn run(session: &Session, args: Port) -> Result<u8, CliError> {
             let host = std::net::SocketAddr::new(ip, host_port);
             match args.port {
                 Some(wanted) if wanted == port.container_port => session.printer.result(host),
-                None => session.printer.result(format_args!("{}/{} -> {host}", port.container_port, port.protocol.as_str())),
+                None => {
+                    session.printer.result(format_args!("{}/{} -> {host}", port.container_port, port.protocol.as_str()))
+                }
                 Some(_) => continue,
             }
             found = true;

@@ -53,12 +53,8 @@ fn trace_to(printer: &Printer) {
 }
 
 async fn dispatch(cli: Cli, printer: &Printer, interrupts: &Interrupts) -> u8 {
-    let session = Session {
-        printer: printer.clone(),
-        interrupts: interrupts.clone(),
-        global: cli.global,
-        files: cli.file,
-    };
+    let session =
+        Session { printer: printer.clone(), interrupts: interrupts.clone(), global: cli.global, files: cli.file };
     let result = match cli.command {
         Command::Up(args) => up::run(&session, args).await,
         Command::Down(args) => down::down(&session, args).await,

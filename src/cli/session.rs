@@ -18,7 +18,7 @@ use crate::store::Store;
 
 /// What every command shares.
 #[derive(Clone)]
-pub struct Session {
+pub(super) struct Session {
     pub(super) printer: Printer,
     pub(super) interrupts: Interrupts,
     pub(super) global: Global,
@@ -61,10 +61,12 @@ impl Session {
         let mut there = engine.clusters().await?;
         match there.as_slice() {
             [_] => Ok(there.remove(0)),
-            [] => Err(CliError::input("there is no cluster, and no compose.yaml here").hint("convoke up TEMPLATE, or convoke templates for a list")),
+            [] => Err(CliError::input("there is no cluster, and no compose.yaml here")
+                .hint("convoke up TEMPLATE, or convoke templates for a list")),
             several => {
                 let names: Vec<&str> = several.iter().map(ClusterName::as_str).collect();
-                Err(CliError::input(format!("there are several clusters: {}", names.join(", "))).hint("say which with -p NAME"))
+                Err(CliError::input(format!("there are several clusters: {}", names.join(", ")))
+                    .hint("say which with -p NAME"))
             }
         }
     }
@@ -100,7 +102,9 @@ pub(super) fn choose(observed: &Observed, wanted: &[String]) -> Result<Vec<Compo
             let mut there: Vec<&str> = observed.containers.iter().map(|c| c.component.as_str()).collect();
             there.sort_unstable();
             there.dedup();
-            return Err(CliError::input(format!("there is no component {name:?}")).hint(format!("one of {}", there.join(", "))));
+            return Err(
+                CliError::input(format!("there is no component {name:?}")).hint(format!("one of {}", there.join(", ")))
+            );
         }
     }
     if wanted.is_empty() {

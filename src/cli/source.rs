@@ -44,7 +44,9 @@ fn load(session: &Session, args: &SourceArgs) -> Result<(Loaded, Vec<String>), C
     let env: BTreeMap<String, String> = std::env::vars().collect();
     if let Some(name) = &args.template {
         if !files.is_empty() {
-            return Err(CliError::input(format!("both a template ({name}) and -f were given")).hint("give one of the two"));
+            return Err(
+                CliError::input(format!("both a template ({name}) and -f were given")).hint("give one of the two")
+            );
         }
         let template = template::find(name, &session.template_dirs())?;
         let rendered = template.render(&args.set)?;
@@ -55,7 +57,8 @@ fn load(session: &Session, args: &SourceArgs) -> Result<(Loaded, Vec<String>), C
         return Ok((loaded, rendered.secrets));
     }
     if !args.set.is_empty() {
-        return Err(CliError::input("--set goes with a template").hint("variables of a Compose file come from the environment or .env"));
+        return Err(CliError::input("--set goes with a template")
+            .hint("variables of a Compose file come from the environment or .env"));
     }
     let files = if files.is_empty() { found_files()? } else { files };
     let sources = files.iter().map(|path| Source::read(path)).collect::<Result<Vec<_>, _>>()?;
@@ -64,7 +67,8 @@ fn load(session: &Session, args: &SourceArgs) -> Result<(Loaded, Vec<String>), C
 }
 
 fn found_files() -> Result<Vec<PathBuf>, CliError> {
-    let here = std::env::current_dir().map_err(|error| CliError::input(format!("the working directory can't be read: {error}")))?;
+    let here = std::env::current_dir()
+        .map_err(|error| CliError::input(format!("the working directory can't be read: {error}")))?;
     compose::find_file(&here).ok_or_else(|| {
         CliError::input("there is no compose.yaml here or in a folder above")
             .hint("-f FILE, or the name of a template: convoke templates lists them")
@@ -86,8 +90,11 @@ pub(super) fn name_from_files(session: &Session, files: &[PathBuf]) -> Result<Op
 
 fn parse_scale(pairs: &[(String, String)]) -> Result<BTreeMap<ServiceName, u32>, CliError> {
     let parse = |(service, number): &(String, String)| {
-        let service = ServiceName::new(service.clone()).map_err(|error| CliError::input(format!("--scale: {error}")))?;
-        let number = number.parse().map_err(|_| CliError::input(format!("--scale {service}={number}: {number:?} is not a number of containers")))?;
+        let service =
+            ServiceName::new(service.clone()).map_err(|error| CliError::input(format!("--scale: {error}")))?;
+        let number = number.parse().map_err(|_| {
+            CliError::input(format!("--scale {service}={number}: {number:?} is not a number of containers"))
+        })?;
         Ok((service, number))
     };
     pairs.iter().map(parse).collect()

@@ -94,7 +94,11 @@ pub fn find(name: &str, directories: &[PathBuf]) -> Result<Template, Diagnostics
     template(valid, (source(MANIFEST, manifest), source(TEXT, text)), Origin::BuiltIn)
 }
 
-fn template(name: ClusterName, texts: (Arc<SourceText>, Arc<SourceText>), origin: Origin) -> Result<Template, Diagnostics> {
+fn template(
+    name: ClusterName,
+    texts: (Arc<SourceText>, Arc<SourceText>),
+    origin: Origin,
+) -> Result<Template, Diagnostics> {
     let manifest = manifest::parse(&texts.0)?;
     let (summary, parameters) = (manifest.summary, manifest.parameters);
     Ok(Template { name, summary, parameters, origin, text: texts.1 })
