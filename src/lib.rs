@@ -16,4 +16,5 @@ pub mod plan;
 pub mod probe;
 pub mod report;
 pub mod store;
+pub mod template;
 pub mod units;

@@ -9,38 +9,38 @@ use super::place::Place;
 
 /// A part of a document.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
-    pub(super) at: Place,
-    pub(super) kind: Kind,
+pub(crate) struct Node {
+    pub(crate) at: Place,
+    pub(crate) kind: Kind,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Scalar(Scalar),
     List(Vec<Node>),
     Map(Map),
 }
 
 /// The entries of a mapping in the order of the file.
-pub(super) type Map = IndexMap<String, Entry>;
+pub(crate) type Map = IndexMap<String, Entry>;
 
 /// A mapping's value with the place of its key.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub(super) key: Place,
-    pub(super) value: Node,
+pub(crate) struct Entry {
+    pub(crate) key: Place,
+    pub(crate) value: Node,
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Scalar {
-    pub(super) text: String,
+pub(crate) struct Scalar {
+    pub(crate) text: String,
     /// Neither quoted nor a block nor the result of an interpolation: may be a number, a boolean or null by its text.
-    pub(super) plain: bool,
+    pub(crate) plain: bool,
 }
 
 /// What a plain scalar is by YAML 1.2's core schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Resolved {
+pub(crate) enum Resolved {
     Null,
     Bool(bool),
     Int,
@@ -49,28 +49,28 @@ pub(super) enum Resolved {
 }
 
 impl Node {
-    pub(super) fn text(at: Place, text: impl Into<String>) -> Self {
+    pub(crate) fn text(at: Place, text: impl Into<String>) -> Self {
         Self { at, kind: Kind::Scalar(Scalar { text: text.into(), plain: false }) }
     }
 
-    pub(super) fn null(at: Place) -> Self {
+    pub(crate) fn null(at: Place) -> Self {
         Self { at, kind: Kind::Scalar(Scalar { text: String::new(), plain: true }) }
     }
 
     /// The value of a key, if this is a mapping that has it.
-    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         match &self.kind {
             Kind::Map(map) => map.get(key).map(|entry| &entry.value),
             _ => None,
         }
     }
 
-    pub(super) fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         matches!(&self.kind, Kind::Scalar(scalar) if scalar.resolve() == Resolved::Null)
     }
 
     /// What it is, for messages.
-    pub(super) fn describe(&self) -> &'static str {
+    pub(crate) fn describe(&self) -> &'static str {
         match &self.kind {
             Kind::List(_) => "a list",
             Kind::Map(_) => "a mapping",
@@ -85,7 +85,7 @@ impl Node {
 }
 
 impl Scalar {
-    pub(super) fn resolve(&self) -> Resolved {
+    pub(crate) fn resolve(&self) -> Resolved {
         if !self.plain {
             return Resolved::Text;
         }
@@ -101,7 +101,7 @@ impl Scalar {
 }
 
 /// Parses an integer: decimal, `0x`, `0o`, `0b`, and with a leading zero octal, as Compose's YAML library does.
-pub(super) fn parse_int(text: &str) -> Option<i64> {
+pub(crate) fn parse_int(text: &str) -> Option<i64> {
     let (negative, digits) = match text.strip_prefix(['-', '+']) {
         Some(rest) => (text.starts_with('-'), rest),
         None => (false, text),

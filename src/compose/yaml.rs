@@ -20,7 +20,7 @@ const MAX_DEPTH: usize = 64;
 const MAX_NODES: usize = 250_000;
 
 /// Parses a document. None if it is empty, or so broken that nothing can be said of it; then `out` has the reason.
-pub(super) fn parse(source: &Arc<SourceText>, out: &mut Diagnostics) -> Option<Node> {
+pub(crate) fn parse(source: &Arc<SourceText>, out: &mut Diagnostics) -> Option<Node> {
     if source.text().len() > MAX_BYTES {
         out.error(&Place::whole_file(source), "the file is larger than 4 MiB");
         return None;
