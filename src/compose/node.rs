@@ -58,7 +58,7 @@ impl Node {
     }
 
     /// The value of a key, if this is a mapping that has it.
-    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         match &self.kind {
             Kind::Map(map) => map.get(key).map(|entry| &entry.value),
             _ => None,
