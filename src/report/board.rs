@@ -20,10 +20,14 @@ pub struct Board {
     pub goal: Goal,
     /// Components in the file's order.
     pub rows: IndexMap<ComponentName, Row>,
+    /// So many of them, the first, are those that the run is about.
+    listed: usize,
     /// Images that are being pulled or built.
     pub images: IndexMap<String, ImageProgress>,
     /// Who waits for whom, while nothing moves.
     pub stalled: Vec<String>,
+    /// The last such explanation: kept after components were stopped for it.
+    pub last_stall: Vec<String>,
     /// What failed so far.
     pub failures: Vec<Failure>,
     /// How the run ended.
@@ -163,7 +167,9 @@ impl Row {
     #[must_use]
     pub fn note(&self) -> String {
         let said = self.waiting.as_ref().or(self.reason.as_ref()).cloned().unwrap_or_default();
-        let unnamed: Vec<&str> = self.on.iter().map(ComponentName::as_str).filter(|peer| !said.contains(*peer)).collect();
+        let named =
+            |peer: &&str| said.split(|c: char| c.is_whitespace() || ",;:()".contains(c)).any(|word| word == *peer);
+        let unnamed: Vec<&str> = self.on.iter().map(ComponentName::as_str).filter(|peer| !named(peer)).collect();
         match (said.is_empty(), unnamed.is_empty()) {
             (_, true) => said,
             (true, false) => format!("waits for {}", unnamed.join(", ")),
@@ -194,11 +200,15 @@ impl Board {
             EventKind::RunStarted { cluster, command, components, .. } => {
                 self.cluster = Some(cluster.clone());
                 self.goal = Goal::of(command);
+                self.listed = components.len();
                 self.rows = components.iter().map(|name| (name.clone(), Row::new(event.at))).collect();
             }
             EventKind::ImageProgress { image, text, current, total } => {
                 let at = event.at;
-                let row = self.images.entry(image.clone()).or_insert_with(|| ImageProgress { since: at, ..Default::default() });
+                let row = self
+                    .images
+                    .entry(image.clone())
+                    .or_insert_with(|| ImageProgress { since: at, ..Default::default() });
                 row.text.clone_from(text);
                 row.current = current.or(row.current);
                 row.total = total.or(row.total);
@@ -207,7 +217,10 @@ impl Board {
                 self.images.shift_remove(image);
                 self.stalled.clear();
             }
-            EventKind::Stalled { lines } => self.stalled.clone_from(lines),
+            EventKind::Stalled { lines } => {
+                self.stalled.clone_from(lines);
+                self.last_stall.clone_from(lines);
+            }
             EventKind::Failed { failure } => self.failures.push(failure.clone()),
             EventKind::RunFinished { outcome, endpoints } => {
                 self.outcome = Some(*outcome);
@@ -245,6 +258,22 @@ impl Board {
         self.cluster.as_ref().map_or("cluster", ClusterName::as_str)
     }
 
+    fn removed(&mut self, at: Stamp, component: &ComponentName) {
+        let Some((index, _, row)) = self.rows.get_full_mut(component) else {
+            return;
+        };
+        if self.goal != Goal::Ready {
+            row.enter(at, row.phase, None);
+            row.removed = true;
+        } else if index >= self.listed {
+            // It isn't in the file any more: nobody waits for it.
+            self.rows.shift_remove_index(index);
+        } else if row.phase != Phase::Pending {
+            // It is being replaced.
+            row.enter(at, Phase::Pending, None);
+        }
+    }
+
     fn component_event(&mut self, at: Stamp, kind: &EventKind) {
         match kind {
             EventKind::PhaseChanged { component, phase, reason } => {
@@ -267,12 +296,7 @@ impl Board {
                 }
             }
             EventKind::ComponentRemoved { component } => {
-                if let Some(row) = self.rows.get_mut(component) {
-                    row.removed = true;
-                    row.since = at;
-                    row.waiting = None;
-                    row.reason = None;
-                }
+                self.removed(at, component);
                 self.stalled.clear();
             }
             // The rest says nothing about where a component is.
@@ -315,10 +339,10 @@ mod tests {
         board.tick(Stamp(Duration::from_secs(9)));
         assert_eq!(board.rows["a"].elapsed(Goal::Ready, board.now), Duration::from_millis(300));
         assert_eq!(board.rows["b"].elapsed(Goal::Ready, board.now), Duration::from_secs(9));
-        assert_eq!(board.rows["a"].past, [
-            (Phase::Pending, Duration::from_millis(100)),
-            (Phase::Creating, Duration::from_millis(300))
-        ]);
+        assert_eq!(
+            board.rows["a"].past,
+            [(Phase::Pending, Duration::from_millis(100)), (Phase::Creating, Duration::from_millis(300))]
+        );
     }
 
     #[test]
@@ -339,7 +363,16 @@ mod tests {
             (1, EventKind::ComponentRemoved { component: name("orphan") }),
             (2, phase("a", Phase::Creating)),
         ]);
-        assert!(!board.rows["a"].is_done(Goal::Removed));
+        assert_eq!(board.rows["a"].word(), "creating");
+        assert_eq!(board.rows.len(), 2);
+    }
+
+    #[test]
+    fn a_component_that_left_the_file_is_not_waited_for() {
+        let board = board([
+            (1, phase("orphan", Phase::Stopped)),
+            (2, EventKind::ComponentRemoved { component: name("orphan") }),
+        ]);
         assert_eq!(board.rows.len(), 2);
     }
 }

@@ -128,10 +128,8 @@ pub fn templates(rows: &[TemplateRow], theme: Theme) -> String {
 /// The checks of `doctor`, each with its hint below; no line end after the last line.
 #[must_use]
 pub fn doctor(rows: &[DoctorRow], theme: Theme) -> String {
-    let cells: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| vec![row.status.as_str().to_owned(), row.check.clone(), row.detail.clone()])
-        .collect();
+    let cells: Vec<Vec<String>> =
+        rows.iter().map(|row| vec![row.status.as_str().to_owned(), row.check.clone(), row.detail.clone()]).collect();
     let mut lines = Vec::new();
     // The first line is the header, which this list has no use for.
     for (row, line) in rows.iter().zip(aligned(&["", "", ""], &cells).into_iter().skip(1)) {
@@ -237,19 +235,49 @@ mod tests {
 
     #[test]
     fn ps_for_people() {
-        insta::assert_snapshot!(ps(&sample(), noon(), Theme::PLAIN), @"");
+        insta::assert_snapshot!(ps(&sample(), noon(), Theme::PLAIN), @r"
+        COMPONENT  PHASE      FOR        RESTARTS  PROBE               ADDRESS     PORTS                     IMAGE
+        etcd-1     ready      2 h 0 min            200                 10.231.0.2  127.0.0.1:2379->2379/tcp  etcd:3.4
+        etcd-2     unhealthy  4.00 s           12  connection refused                                        etcd:3.4
+        seed       completed  1 min 0 s            exit code 0                                               etcd:3.4
+        ");
         assert_eq!(ps(&[], noon(), Theme::PLAIN), "no components");
     }
 
     #[test]
     fn empty_columns_are_left_out() {
         let rows = [row("a", Phase::Ready, "2026-11-22T12:00:00Z")];
-        insta::assert_snapshot!(ps(&rows, noon(), Theme::PLAIN), @"");
+        insta::assert_snapshot!(ps(&rows, noon(), Theme::PLAIN), @r"
+        COMPONENT  PHASE  FOR   IMAGE
+        a          ready  0 ms  etcd:3.4
+        ");
     }
 
     #[test]
     fn ps_for_programs() {
-        insta::assert_snapshot!(json(&sample()[..1]).unwrap(), @"");
+        insta::assert_snapshot!(json(&sample()[..1]).unwrap(), @r#"
+        [
+          {
+            "component": "etcd-1",
+            "phase": "ready",
+            "since": "2026-11-22T10:00:00Z",
+            "restarts": 0,
+            "probe": "200",
+            "addresses": [
+              "10.231.0.2"
+            ],
+            "ports": [
+              {
+                "component": "etcd-1",
+                "host": "127.0.0.1:2379",
+                "port": 2379,
+                "protocol": "tcp"
+              }
+            ],
+            "image": "etcd:3.4"
+          }
+        ]
+        "#);
     }
 
     #[test]
@@ -273,7 +301,12 @@ mod tests {
             check("state directory", DoctorStatus::Warn, "read-only", Some("set CONVOKE_STATE_DIR")),
             check("containers", DoctorStatus::Fail, "can't be reached directly", None),
         ];
-        insta::assert_snapshot!(doctor(&rows, Theme::PLAIN), @"");
+        insta::assert_snapshot!(doctor(&rows, Theme::PLAIN), @r"
+        ok    engine           20.10.24 at unix:///var/run/docker.sock
+        warn  state directory  read-only
+              try: set CONVOKE_STATE_DIR
+        fail  containers       can't be reached directly
+        ");
     }
 
     #[test]
@@ -292,6 +325,10 @@ mod tests {
                 source: "built in".into(),
             },
         ];
-        insta::assert_snapshot!(templates(&rows, Theme::PLAIN), @"");
+        insta::assert_snapshot!(templates(&rows, Theme::PLAIN), @r"
+        TEMPLATE  WHAT IT IS    PARAMETERS             SOURCE
+        etcd      etcd cluster  members=3 version=3.4  built in
+        postgres  one Postgres                         built in
+        ");
     }
 }

@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn foreign_text_can_not_drive_the_terminal() {
         assert_eq!(printable("\u{1b}[2J\u{1b}[31mred\u{1b}[0m\tx\r\n"), "red x");
-        assert_eq!(printable("\u{1b}]0;title\u{7}a\u{8}b"), "a b");
+        assert_eq!(printable("\u{1b}]0;title\u{7}a\u{8}b"), "ab");
     }
 
     #[test]
