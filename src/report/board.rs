@@ -104,6 +104,9 @@ pub struct Row {
     pub phase: Phase,
     /// Its container was removed, and no new one was begun.
     pub removed: bool,
+    /// It reached the goal and nothing went wrong with it since; being stopped (after another failed) takes nothing
+    /// away.
+    pub reached: bool,
     /// Since when it is in this phase.
     pub since: Stamp,
     /// When it left `pending` for the first time.
@@ -123,6 +126,7 @@ impl Row {
         Self {
             phase: Phase::Pending,
             removed: false,
+            reached: false,
             since,
             began: None,
             reason: None,
@@ -182,6 +186,7 @@ impl Row {
         if self.began.is_none() && phase != Phase::Pending {
             self.began = Some(at);
         }
+        self.reached = phase.is_settled() || (self.reached && phase == Phase::Stopped);
         self.phase = phase;
         self.removed = false;
         self.since = at;

@@ -165,13 +165,18 @@ fn ps_cells(row: &PsRow, now: Timestamp) -> Vec<String> {
     vec![
         row.component.to_string(),
         row.phase.to_string(),
-        spent.map(|time| human(Duration::from_secs(time.as_secs()))).unwrap_or_default(),
+        spent.map(whole).unwrap_or_default(),
         if row.restarts == 0 { String::new() } else { row.restarts.to_string() },
         probe,
         addresses.join(" "),
         row.ports.iter().map(port).collect::<Vec<_>>().join(" "),
         row.image.clone(),
     ]
+}
+
+/// A duration in whole seconds: nobody reads `ps` for more.
+fn whole(time: Duration) -> String {
+    if time < Duration::from_mins(1) { format!("{} s", time.as_secs()) } else { human(time) }
 }
 
 /// A header line and a line per row, columns aligned, without those that are empty in every row.
@@ -238,7 +243,7 @@ mod tests {
         insta::assert_snapshot!(ps(&sample(), noon(), Theme::PLAIN), @r"
         COMPONENT  PHASE      FOR        RESTARTS  PROBE               ADDRESS     PORTS                     IMAGE
         etcd-1     ready      2 h 0 min            200                 10.231.0.2  127.0.0.1:2379->2379/tcp  etcd:3.4
-        etcd-2     unhealthy  4.00 s           12  connection refused                                        etcd:3.4
+        etcd-2     unhealthy  4 s              12  connection refused                                        etcd:3.4
         seed       completed  1 min 0 s            exit code 0                                               etcd:3.4
         ");
         assert_eq!(ps(&[], noon(), Theme::PLAIN), "no components");
@@ -248,8 +253,8 @@ mod tests {
     fn empty_columns_are_left_out() {
         let rows = [row("a", Phase::Ready, "2026-11-22T12:00:00Z")];
         insta::assert_snapshot!(ps(&rows, noon(), Theme::PLAIN), @r"
-        COMPONENT  PHASE  FOR   IMAGE
-        a          ready  0 ms  etcd:3.4
+        COMPONENT  PHASE  FOR  IMAGE
+        a          ready  0 s  etcd:3.4
         ");
     }
 

@@ -138,6 +138,16 @@ fn a_screen_is_drawn_ten_times_a_second_at_most() {
     assert_ne!(memory.moves_since_last_check(), "");
 }
 
+#[test]
+fn colours_change_nothing_but_colours() {
+    let mut board = Board::default();
+    events(FAILING).iter().take(16).for_each(|event| board.event(event));
+    let plain = view::live_lines(&board, (24, 100), Theme { color: false, unicode: true });
+    let colored = view::live_lines(&board, (24, 100), Theme { color: true, unicode: true });
+    assert_ne!(plain, colored);
+    assert_eq!(plain, colored.iter().map(|line| console::strip_ansi_codes(line).into_owned()).collect::<Vec<_>>());
+}
+
 fn crowd(size: usize) -> Board {
     let mut board = Board::default();
     let components: Vec<ComponentName> = (1..=size).map(|n| ComponentName::new(format!("web-{n}")).unwrap()).collect();
