@@ -90,14 +90,18 @@ pub fn find(name: &str, directories: &[PathBuf]) -> Result<Template, Diagnostics
     let Some((_, manifest, text)) = BUILT_IN.into_iter().find(|(built_in, ..)| *built_in == name) else {
         return Err(unknown(name, directories));
     };
-    let source = |file: &str, text: &str| SourceText { name: format!("{name}/{file}"), text: text.to_owned() };
+    let source = |file: &str, text: &str| SourceText::new(format!("{name}/{file}"), text);
     template(valid, (source(MANIFEST, manifest), source(TEXT, text)), Origin::BuiltIn)
 }
 
-fn template(name: ClusterName, texts: (SourceText, SourceText), origin: Origin) -> Result<Template, Diagnostics> {
-    let manifest = manifest::parse(&Arc::new(texts.0))?;
+fn template(
+    name: ClusterName,
+    texts: (Arc<SourceText>, Arc<SourceText>),
+    origin: Origin,
+) -> Result<Template, Diagnostics> {
+    let manifest = manifest::parse(&texts.0)?;
     let (summary, parameters) = (manifest.summary, manifest.parameters);
-    Ok(Template { name, summary, parameters, origin, text: Arc::new(texts.1) })
+    Ok(Template { name, summary, parameters, origin, text: texts.1 })
 }
 
 /// The user's own folder of templates: `convoke/templates` in their configuration folder. None without a home.
@@ -133,7 +137,7 @@ fn unknown(name: &str, directories: &[PathBuf]) -> Diagnostics {
     only(Diagnostic::error_without_place(format!("there is no template {name:?}")).hint(hint))
 }
 
-fn read(path: &Path) -> Result<SourceText, Diagnostics> {
+fn read(path: &Path) -> Result<Arc<SourceText>, Diagnostics> {
     let name = path.display().to_string();
     let failed = |why: String| only(Diagnostic::error_without_place(format!("{name} can't be read: {why}")));
     let mut text = String::new();
@@ -142,7 +146,7 @@ fn read(path: &Path) -> Result<SourceText, Diagnostics> {
     if text.len() as u64 > LIMIT {
         return Err(failed("it is larger than 4 MiB".to_owned()));
     }
-    Ok(SourceText { name, text })
+    Ok(SourceText::new(name, text))
 }
 
 /// A single problem.

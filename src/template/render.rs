@@ -92,8 +92,9 @@ impl Template {
 
     fn expand(&self, values: &BTreeMap<&str, Value>) -> Result<String, minijinja::Error> {
         let environment = environment();
-        let context = minijinja::Value::from_iter(values.iter().map(|(name, value)| (*name, to_jinja(value))));
-        environment.template_from_named_str(&self.text.name, &self.text.text)?.render(context)
+        let context: BTreeMap<&str, minijinja::Value> =
+            values.iter().map(|(name, value)| (*name, to_jinja(value))).collect();
+        environment.template_from_named_str(self.text.name(), self.text.text())?.render(context)
     }
 
     /// What failed, at its place in the template's text.
@@ -101,7 +102,7 @@ impl Template {
         let what =
             error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()));
         let message = format!("template {} can't be rendered: {what}", self.name);
-        let range = error.range().filter(|range| self.text.text.get(range.clone()).is_some());
+        let range = error.range().filter(|range| self.text.text().get(range.clone()).is_some());
         let place = match (range, error.line()) {
             (Some(range), _) => place(&self.text, &range),
             (None, Some(line)) => Place::new(&self.text, u32::try_from(line).unwrap_or(0), 1, 1),
@@ -118,10 +119,10 @@ impl Template {
 
 /// The place of a range of bytes that lies within the text.
 fn place(source: &Arc<SourceText>, range: &std::ops::Range<usize>) -> Place {
-    let before = &source.text[..range.start];
+    let before = &source.text()[..range.start];
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    let length = source.text[range.clone()].lines().next().unwrap_or_default().chars().count();
+    let length = source.text()[range.clone()].lines().next().unwrap_or_default().chars().count();
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     Place::new(source, number(line), number(column), number(length))
 }
