@@ -5,6 +5,7 @@
 
 mod cases;
 mod context;
+mod docker;
 mod fake;
 
 /// Makes a test of every case, with contexts made by `$setup` and these attributes of `tokio::test`.
@@ -55,4 +56,8 @@ macro_rules! suite {
 
 mod on_fake {
     suite!(crate::fake::context, start_paused = true);
+}
+
+mod on_docker {
+    suite!(crate::docker::context, flavor = "current_thread");
 }
