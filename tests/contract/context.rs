@@ -71,6 +71,11 @@ impl<E: Engine> Cx<E> {
         &self.image
     }
 
+    /// The same program in an image with something more, such as a volume.
+    pub(crate) fn image_with(&self, tag: &str) -> String {
+        self.image.replace(":latest", &format!(":{tag}"))
+    }
+
     /// An engine's name for something of this case.
     pub(crate) fn name(&self, what: &str) -> String {
         format!("{}-{what}", self.cluster)

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use convoke::cluster::HealthCheck;
+use convoke::engine::ImageInfo;
 use convoke::engine::fake::{Behaviour, ExecScript, FakeEngine, Program};
 use convoke::units::parse_duration;
 
@@ -12,7 +14,24 @@ const IMAGE: &str = "convoke-test/probe-target:latest";
 /// A context on an engine of its own.
 pub(crate) async fn context(case: &str) -> Option<Cx<FakeEngine>> {
     let seed = case.bytes().map(u64::from).sum();
-    let engine = FakeEngine::new(seed).with_program(IMAGE, Program { run, exec });
+    let program = Program { run, exec };
+    let health = HealthCheck {
+        command: [PROGRAM, "check"].map(str::to_owned).to_vec(),
+        shell: false,
+        interval: Duration::from_secs(30),
+        timeout: Duration::from_secs(30),
+        retries: 3,
+        start_period: Duration::ZERO,
+        start_interval: None,
+    };
+    let image = |tag: &str| ImageInfo { id: format!("sha256:{tag}"), ..ImageInfo::default() };
+    let engine = FakeEngine::new(seed)
+        .with_program(IMAGE, program)
+        .with_image_info(
+            "convoke-test/probe-target:volume",
+            ImageInfo { volumes: vec!["/data".to_owned()], ..image("1") },
+        )
+        .with_image_info("convoke-test/probe-target:health", ImageInfo { health: Some(health), ..image("2") });
     Some(Cx::new(engine, "contract", IMAGE))
 }
 

@@ -101,6 +101,23 @@ pub(crate) async fn one_that_ignores_sigterm_is_killed<E: Engine>(cx: &Cx<E>) {
     assert_eq!((state.status, state.exit_code), (Status::Exited, 137));
 }
 
+pub(crate) async fn a_signal_needs_a_running_one<E: Engine>(cx: &Cx<E>) {
+    let id = cx.create(&cx.request("a", &[])).await.unwrap();
+    assert_eq!(cx.engine.kill(&id, "SIGTERM").await.unwrap_err().kind, ErrorKind::Conflict);
+    cx.engine.start(&id).await.unwrap();
+    // The program may need an instant until it handles signals.
+    tokio::time::sleep(ms(500)).await;
+    cx.engine.kill(&id, "SIGTERM").await.unwrap();
+    assert_eq!(cx.wait_for_end(&id).await.state.exit_code, 0);
+}
+
+/// Who gives up on a call can't count on its not having happened.
+pub(crate) async fn a_dropped_start_takes_effect_all_the_same<E: Engine>(cx: &Cx<E>) {
+    let id = cx.create(&cx.request("a", &[])).await.unwrap();
+    assert!(tokio::time::timeout(ms(15), cx.engine.start(&id)).await.is_err());
+    cx.wait(&id, |seen| seen.state.status == Status::Running).await;
+}
+
 pub(crate) async fn a_rename_holds<E: Engine>(cx: &Cx<E>) {
     let id = cx.create(&cx.request("a", &[])).await.unwrap();
     cx.create(&cx.request("b", &[])).await.unwrap();

@@ -79,6 +79,38 @@ pub(crate) async fn dynamic_addresses_keep_to_their_range<E: Engine>(cx: &Cx<E>)
     }
 }
 
+pub(crate) async fn several_at_once<E: Engine>(cx: &Cx<E>) {
+    let networks = [cx.network("m").await, cx.network("n").await];
+    let mut request = cx.request("a", &[]);
+    request.networks.extend(networks.iter().map(|network| attach(network, network.subnet.address(5))));
+    let id = cx.start(&request).await;
+    let seen = cx.inspect(&id).await.networks;
+    assert_eq!(seen.len(), 2);
+    for network in &networks {
+        assert_eq!(seen[&network.name].address, network.subnet.address(5));
+    }
+}
+
+/// At the start if it is the first, since the engine looks for that one only then.
+pub(crate) async fn a_missing_one_is_told<E: Engine>(cx: &Cx<E>) {
+    let (gone, stays) = (cx.network("m").await, cx.network("n").await);
+    cx.engine.remove_network(&gone.id).await.unwrap();
+    let mut request = cx.request("a", &[]);
+    request.networks.push(attach(&gone, None));
+    let kind = match cx.create(&request).await {
+        Ok(id) => cx.engine.start(&id).await.unwrap_err().kind,
+        Err(error) => error.kind,
+    };
+    assert_eq!(kind, ErrorKind::NotFound);
+    let mut request = cx.request("b", &[]);
+    request.networks.extend([attach(&stays, None), attach(&gone, None)]);
+    let kind = match cx.create(&request).await {
+        Ok(id) => cx.engine.start(&id).await.unwrap_err().kind,
+        Err(error) => error.kind,
+    };
+    assert_eq!(kind, ErrorKind::NotFound);
+}
+
 pub(crate) async fn hosts_entries_are_kept<E: Engine>(cx: &Cx<E>) {
     let network = cx.network("n").await;
     let peer = network.subnet.address(6).unwrap();

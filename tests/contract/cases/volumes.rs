@@ -72,3 +72,24 @@ pub(crate) async fn carried_ones_go_with_their_new_container<E: Engine>(cx: &Cx<
     cx.engine.remove(&new, true).await.unwrap();
     assert!(!is_there(cx, &volumes["/scratch"]).await);
 }
+
+pub(crate) async fn those_of_an_image_are_anonymous<E: Engine>(cx: &Cx<E>) {
+    let mut request = cx.request("a", &[]);
+    request.image = cx.image_with("volume");
+    let image = cx.engine.image(&request.image).await.unwrap().unwrap();
+    assert_eq!(image.volumes, ["/data"]);
+    let id = cx.create(&request).await.unwrap();
+    let volume = cx.inspect(&id).await.anonymous_volumes["/data"].clone();
+    assert!(is_there(cx, &volume).await);
+    cx.engine.remove(&id, true).await.unwrap();
+    assert!(!is_there(cx, &volume).await);
+}
+
+pub(crate) async fn a_mount_covers_that_of_an_image<E: Engine>(cx: &Cx<E>) {
+    let mut request = cx.request("a", &[]);
+    request.image = cx.image_with("volume");
+    let kind = MountKind::Tmpfs { size: None, mode: None, options: None };
+    request.spec.mounts.push(Mount { target: "/data".to_owned(), kind, read_only: false });
+    let id = cx.create(&request).await.unwrap();
+    assert!(cx.inspect(&id).await.anonymous_volumes.is_empty());
+}

@@ -113,9 +113,21 @@ pub(crate) async fn the_engine_checks_health<E: Engine>(cx: &Cx<E>) {
     }
 }
 
-pub(crate) async fn health_checks_can_be_turned_off<E: Engine>(cx: &Cx<E>) {
+pub(crate) async fn an_image_s_health_check_counts<E: Engine>(cx: &Cx<E>) {
     let mut request = cx.request("a", &[]);
-    request.health_disabled = true;
+    request.image = cx.image_with("health");
+    let check = cx.engine.image(&request.image).await.unwrap().unwrap().health.unwrap();
+    assert_eq!(check.interval, std::time::Duration::from_secs(30));
     let id = cx.start(&request).await;
-    assert_eq!(cx.inspect(&id).await.state.health, None);
+    assert_eq!(cx.inspect(&id).await.state.health.unwrap().status, HealthStatus::Starting);
+}
+
+pub(crate) async fn health_checks_can_be_turned_off<E: Engine>(cx: &Cx<E>) {
+    for (component, image) in [("plain", cx.image().to_owned()), ("checked", cx.image_with("health"))] {
+        let mut request = cx.request(component, &[]);
+        request.image = image;
+        request.health_disabled = true;
+        let id = cx.start(&request).await;
+        assert_eq!(cx.inspect(&id).await.state.health, None);
+    }
 }
