@@ -3,6 +3,8 @@
 //! Each case is generic over [`convoke::engine::Engine`]; the suite below turns all of them into tests of one engine.
 //! The containers run `convoke-test/probe-target` (images/probe-target), whose arguments say what it does.
 
+#![expect(clippy::unwrap_used, reason = "a test suite: what fails must panic, and its helpers are no test functions")]
+
 mod cases;
 mod context;
 mod docker;
