@@ -6,9 +6,14 @@
 //! out, and everything that happened comes out as [`event`]s, which `report` shows. `docs/architecture.md` tells why.
 
 pub mod cluster;
+pub mod compose;
 pub mod drive;
 pub mod engine;
 pub mod event;
+pub mod mask;
 pub mod names;
+pub mod plan;
 pub mod probe;
+pub mod report;
+pub mod store;
 pub mod units;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `convoke` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    convoke::cli::run::main()
+}

@@ -375,4 +375,22 @@ pub struct Stored {
     /// It is expected to exit 0.
     #[serde(default)]
     pub completes: bool,
+    /// Time between its stop signal and SIGKILL; None: 10 s.
+    #[serde(default)]
+    pub stop_grace: Option<Duration>,
+}
+
+impl Stored {
+    /// What is kept of a component.
+    #[must_use]
+    pub fn of(component: &Component) -> Self {
+        Self {
+            probes: component.probes.clone(),
+            needs: component.needs.clone(),
+            gates: component.gates.clone(),
+            restarts_early_exit: component.restarts_early_exit,
+            completes: component.completes,
+            stop_grace: component.spec.stop_grace_period,
+        }
+    }
 }

@@ -1,12 +1,20 @@
 //! The desired cluster: absolute, typed, hashed. Made from a [`Project`](crate::compose) by [`resolve`].
 
 pub mod component;
+pub mod graph;
+pub mod hash;
 pub mod network;
 pub mod probes;
+pub mod resolve;
+#[cfg(test)]
+pub(crate) mod sample;
 
 pub use component::{
     Build, Cluster, Component, ContainerSpec, FileContent, Gate, GateCondition, HostFile, Mount, MountKind,
     NetworkAttachment, PortBinding, Protocol, RestartPolicy, StartMode, Stored, Ulimit, VolumeOwner,
 };
+pub use graph::{Cycle, Graph};
+pub use hash::config_hash;
 pub use network::{Network, Volume};
 pub use probes::{HealthCheck, Probe, ProbeAction, Probes};
+pub use resolve::{ResolveOptions, resolve};

@@ -1,3 +1,28 @@
-//! Carries a plan out and waits until the cluster is ready.
+//! Carries a plan out: the driver.
+//!
+//! [`Driver`] is a pure step function: an [`Input`] and the time go in, [`Effect`]s come out. It owns everything that is
+//! known of the run and does nothing by itself, so that thousands of schedules of crashes, lost events and failed calls
+//! can be run against it in a second. [`shell`] is the thin loop that carries effects out against an engine.
+//!
+//! How it works: engine events are hints that a container should be looked at; inspecting it is the truth. After every
+//! input each component's next call is decided anew from what is known, so lost, late and doubled events, calls that
+//! failed after taking effect, and a convoke that was killed all end in the same place.
 
+pub mod driver;
+pub mod explain;
+pub mod input;
+pub mod node;
 pub mod pace;
+pub mod shell;
+pub mod stop;
+
+mod advance;
+mod exits;
+mod finish;
+mod observe;
+mod prepare;
+mod probing;
+mod verdict;
+
+pub use driver::{Driver, Options};
+pub use input::{Call, Done, Effect, Feed, Input, Which};

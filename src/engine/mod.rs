@@ -22,8 +22,8 @@ pub use observed::{
     Observed, ObservedContainer, ObservedNetwork, ObservedVolume, Status,
 };
 pub use request::{
-    BuildRequest, CreateContainer, CreateNetwork, CreateVolume, ExecOutcome, ExecRequest, LogLine, LogQuery, LogSource,
-    Progress, Subnet,
+    Attach, BuildRequest, CreateContainer, CreateNetwork, CreateVolume, ExecOutcome, ExecRequest, LogLine, LogQuery,
+    LogSource, Progress, Subnet,
 };
 
 use crate::names::{ClusterName, ContainerId};

@@ -3,6 +3,8 @@
 //! When to ask is the driver's business ([`crate::drive`]); here is only how. The real [`Prober`] reaches containers
 //! directly where it can, through a published port or an exec where it can't.
 
+pub mod fake;
+
 mod exec;
 mod finding;
 mod http;

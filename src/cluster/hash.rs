@@ -1,0 +1,157 @@
+//! The configuration hash: what has to be equal for a running container to be kept.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::component::{Build, Component, ContainerSpec, FileContent, HostFile};
+
+/// Hex SHA-256 over everything whose change needs a new container: image, build, container specification, health
+/// check, files and volume owners. Probes, needs, gates, hosts entries and addresses that convoke chose aren't in it.
+///
+/// Members that have their default value are left out, so that a new version of convoke with one more member doesn't
+/// replace everybody's containers. Files which are read at creation (remote engines) are read here for their digest;
+/// one that can't be read counts as empty, and its creation will say why.
+#[must_use]
+pub fn config_hash(component: &Component) -> String {
+    let mut parts = Map::new();
+    insert(&mut parts, "image", &component.image);
+    insert(&mut parts, "build", &component.build.as_ref().map(without_passed_args));
+    parts.insert("spec".to_owned(), non_default(&component.spec));
+    insert(&mut parts, "health", &component.probes.health);
+    insert(&mut parts, "health_disabled", &component.probes.health_disabled);
+    parts.insert("files".to_owned(), component.files.iter().map(file).collect());
+    insert(&mut parts, "owners", &component.owners);
+    let mut text = String::new();
+    write_canonical(&Value::Object(parts), &mut text);
+    sha256_hex(text.as_bytes())
+}
+
+/// Hex SHA-256 of some bytes.
+#[must_use]
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn insert(parts: &mut Map<String, Value>, key: &str, value: &impl Serialize) {
+    parts.insert(key.to_owned(), json(value));
+}
+
+fn json(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).expect("these types have string keys and no fallible serialisers")
+}
+
+/// Arguments without a value come from convoke's environment: those of another shell shouldn't replace a container.
+fn without_passed_args(build: &Build) -> Build {
+    let mut build = build.clone();
+    build.args.retain(|_, value| value.is_some());
+    build
+}
+
+fn non_default(spec: &ContainerSpec) -> Value {
+    let (spec, default) = (json(spec), json(&ContainerSpec::default()));
+    match spec {
+        Value::Object(members) => {
+            members.into_iter().filter(|(key, value)| default.get(key) != Some(value)).collect::<Map<_, _>>().into()
+        }
+        other => other,
+    }
+}
+
+fn file(file: &HostFile) -> Value {
+    let digest = match &file.content {
+        FileContent::Inline { sha256, .. } => sha256.clone(),
+        FileContent::Path { path } => sha256_hex(&std::fs::read(path).unwrap_or_default()),
+    };
+    json(&(&file.target, digest, file.uid, file.gid, file.mode))
+}
+
+/// JSON with sorted keys and no spaces, whatever features serde_json was built with.
+fn write_canonical(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(members) => {
+            let mut keys: Vec<&String> = members.keys().collect();
+            keys.sort_unstable();
+            out.push('{');
+            for (i, key) in keys.into_iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                out.push_str(&Value::String(key.clone()).to_string());
+                out.push(':');
+                write_canonical(&members[key], out);
+            }
+            out.push('}');
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                write_canonical(item, out);
+            }
+            out.push(']');
+        }
+        scalar => out.push_str(&scalar.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::sample;
+    use crate::cluster::{FileContent, HostFile, VolumeOwner};
+    use std::time::Duration;
+
+    /// If this fails, `up` after an upgrade replaces every container of every user: change the hash only knowingly.
+    #[test]
+    fn the_hash_is_pinned() {
+        let mut component = sample::component("web", &["default"]);
+        component.spec.command = Some(vec!["serve".into()]);
+        component.spec.environment.insert("A".into(), Some("1".into()));
+        assert_eq!(config_hash(&component), "6b2834782570c382a825383c93dee8d15d8d8785330ab2d4bc268f1136dfc30f");
+    }
+
+    #[test]
+    fn what_needs_a_new_container_changes_it() {
+        let base = sample::component("web", &["default"]);
+        let changes: [fn(&mut Component); 7] = [
+            |c| c.image = "other".into(),
+            |c| c.spec.entrypoint = Some(vec![]),
+            |c| drop(c.spec.environment.insert("A".into(), None)),
+            |c| c.probes.health_disabled = true,
+            |c| c.spec.networks.clear(),
+            |c| c.owners.push(VolumeOwner { target: "/data".into(), uid: 1, gid: 1, mode: None }),
+            |c| {
+                let content = FileContent::Inline { bytes: vec![], sha256: sha256_hex(b"x") };
+                c.files.push(HostFile { target: "/f".into(), content, uid: 0, gid: 0, mode: 0o444 });
+            },
+        ];
+        let mut seen = std::collections::BTreeSet::from([config_hash(&base)]);
+        for change in changes {
+            let mut changed = base.clone();
+            change(&mut changed);
+            assert!(seen.insert(config_hash(&changed)), "{changed:?}");
+        }
+    }
+
+    #[test]
+    fn what_can_change_while_it_runs_does_not() {
+        let base = sample::component("web", &["default"]);
+        let mut changed = base.clone();
+        changed.probes.ready = Some(sample::tcp_probe(80));
+        changed.needs.insert("db".parse().unwrap());
+        changed.boot_hint = Some(Duration::from_secs(1));
+        changed.restarts_early_exit = true;
+        changed.depends_on_label = "db:service_healthy:false".into();
+        assert_eq!(config_hash(&base), config_hash(&changed));
+    }
+
+    #[test]
+    fn keys_are_sorted_and_spaces_left_out() {
+        let mut text = String::new();
+        write_canonical(&serde_json::json!({"b": [1, null], "a": {"z": "\"", "y": true}}), &mut text);
+        assert_eq!(text, r#"{"a":{"y":true,"z":"\""},"b":[1,null]}"#);
+    }
+}

@@ -1,0 +1,114 @@
+//! The resolver's main line: options, what all parts look at, and putting components together.
+
+use std::collections::BTreeMap;
+
+use super::depends::{self, Waits};
+use super::paths::Paths;
+use super::roster::{Member, Roster};
+use super::service::Common;
+use super::{mounts, network, ports, service};
+use crate::cluster::{Cluster, Component, Gate, StartMode, config_hash};
+use crate::compose::{Diagnostic, Diagnostics, Loaded, Project, Service, Start};
+use crate::names::{ComponentName, ServiceName};
+
+/// What the file alone doesn't say.
+#[derive(Debug, Clone, Default)]
+pub struct ResolveOptions {
+    /// The engine sees the client's files: it runs on this machine.
+    pub engine_is_local: bool,
+    /// Numbers of containers that override the file's.
+    pub scale: BTreeMap<ServiceName, u32>,
+}
+
+/// What all parts of the resolver look at.
+pub(super) struct Context<'a> {
+    pub(super) project: &'a Project,
+    pub(super) paths: Paths,
+    /// For configs and secrets with `environment`.
+    pub(super) variables: &'a BTreeMap<String, String>,
+    pub(super) options: &'a ResolveOptions,
+}
+
+/// Resolves a loaded project to the cluster that should run, with warnings.
+///
+/// # Errors
+/// All problems at once, warnings included, if one of them is an error.
+pub fn resolve(loaded: &Loaded, options: &ResolveOptions) -> Result<(Cluster, Diagnostics), Diagnostics> {
+    let project = &loaded.project;
+    let home = loaded.variables.get("HOME").filter(|home| !home.is_empty()).map(Into::into);
+    let paths = Paths { working_dir: loaded.working_dir.clone(), home };
+    let context = Context { project, paths, variables: &loaded.variables, options };
+    let mut problems = Diagnostics::new();
+    let roster = Roster::new(project, &options.scale, &mut problems);
+    let components = components(&context, &roster, &mut problems);
+    ports::check(project, &roster, &mut problems);
+    network::check_addresses(project, |name| roster.of(name.as_str()).len(), &mut problems);
+    let cluster = Cluster {
+        name: project.name.clone(),
+        working_dir: loaded.working_dir.clone(),
+        config_files: loaded.files.clone(),
+        start: match project.start {
+            Start::Gated => StartMode::Gated,
+            Start::Together => StartMode::Together,
+        },
+        networks: network::used(project, components.values().flat_map(|component| component.spec.networks.keys())),
+        volumes: mounts::volumes(project, components.values().flat_map(|component| &component.spec.mounts)),
+        components,
+    };
+    problems.unless_errors(cluster)
+}
+
+fn components(
+    context: &Context<'_>,
+    roster: &Roster,
+    problems: &mut Diagnostics,
+) -> BTreeMap<ComponentName, Component> {
+    let mut waits = depends::resolve(context.project, roster, problems);
+    let mut components = BTreeMap::new();
+    for (name, service) in &context.project.services {
+        let common = service::resolve(context, name, service, problems);
+        let waits = waits.remove(name).unwrap_or_default();
+        check_completes(name, service, &waits, problems);
+        let members = roster.of(name.as_str());
+        for (index, member) in members.iter().enumerate() {
+            let mut component = component(name, service, member, &common, &waits);
+            component.spec.ports = ports::of_replica(service, index, members.len());
+            component.config_hash = config_hash(&component);
+            components.insert(member.name.clone(), component);
+        }
+    }
+    components
+}
+
+fn component(name: &ServiceName, service: &Service, member: &Member, common: &Common, waits: &Waits) -> Component {
+    let others = |gate: &&Gate| gate.on != member.name;
+    let mut needs = waits.needs.clone();
+    needs.remove(&member.name);
+    Component {
+        name: member.name.clone(),
+        service: name.clone(),
+        number: member.number,
+        container_name: member.container_name.clone(),
+        image: common.image.clone(),
+        build: common.build.clone(),
+        spec: common.spec.clone(),
+        files: common.files.clone(),
+        owners: common.owners.clone(),
+        probes: common.probes.clone(),
+        needs,
+        gates: waits.gates.iter().filter(others).cloned().collect(),
+        restarts_early_exit: waits.restarts_early_exit,
+        completes: waits.awaited || service.convoke.completes == Some(true),
+        depends_on_label: waits.label.clone(),
+        boot_hint: service.convoke.boot,
+        config_hash: String::new(),
+        secrets: common.secrets.clone(),
+    }
+}
+
+fn check_completes(name: &ServiceName, service: &Service, waits: &Waits, problems: &mut Diagnostics) {
+    if waits.awaited && service.convoke.completes == Some(false) {
+        let message = format!("\"{name}\" says completes: false, but another service waits for it to complete");
+        problems.push(Diagnostic::error(&service.at, message).hint("remove completes, or the other's condition"));
+    }
+}

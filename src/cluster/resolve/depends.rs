@@ -1,0 +1,152 @@
+//! What waits for what: gates, needs, and what cycles change about them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::roster::Roster;
+use super::text::unknown;
+use crate::cluster::{Gate, GateCondition, Graph};
+use crate::compose::{Condition, Dependency, Diagnostic, Diagnostics, Project, Service, Start};
+use crate::names::{ComponentName, ServiceName};
+
+/// What a service's dependencies come to, for each of its components.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Waits {
+    /// What holds a start back.
+    pub(super) gates: Vec<Gate>,
+    /// Peers whose readiness it needs. May hold the component itself: the caller leaves that one out.
+    pub(super) needs: BTreeSet<ComponentName>,
+    /// The early-exit rule holds.
+    pub(super) restarts_early_exit: bool,
+    /// Compose's label, without edges of cycles.
+    pub(super) label: String,
+    /// Somebody waits for its completion.
+    pub(super) awaited: bool,
+}
+
+/// Resolves the dependencies of all services.
+///
+/// Cycles are looked for over `depends_on` and `needs` together: a gate on somebody who needs us would never open.
+pub(super) fn resolve(project: &Project, roster: &Roster, problems: &mut Diagnostics) -> BTreeMap<ServiceName, Waits> {
+    let mut waits: BTreeMap<ServiceName, Waits> = BTreeMap::new();
+    let graph = graph(project, roster, problems);
+    let together = project.start == Start::Together;
+    for (name, service) in &project.services {
+        let mut own = Waits { restarts_early_exit: together || graph.is_cyclic(name), ..Waits::default() };
+        let mut label = Vec::new();
+        for (target, dependency) in &service.depends_on {
+            let in_cycle = graph.share_cycle(name, target);
+            let members = roster.of(target.as_str()).iter().map(|member| member.name.clone());
+            if dependency.condition == Condition::Completed {
+                check_completion(name, target, dependency, &graph, problems);
+            }
+            if in_cycle || (together && dependency.condition != Condition::Completed) {
+                own.needs.extend(members);
+            } else {
+                own.gates.extend(members.map(|on| gate(on, dependency)));
+            }
+            if !in_cycle && name != target && !roster.of(target.as_str()).is_empty() {
+                label.push(label_entry(target, dependency));
+            }
+        }
+        own.needs.extend(needs(service, roster).map(|(_, component)| component));
+        own.label = label.join(",");
+        waits.insert(name.clone(), own);
+    }
+    mark_awaited(project, &mut waits);
+    waits
+}
+
+/// The graph over services; reports names that don't exist. A lone component's edge to itself is left out.
+fn graph(project: &Project, roster: &Roster, problems: &mut Diagnostics) -> Graph<ServiceName> {
+    let mut edges = Vec::new();
+    for (name, service) in &project.services {
+        for (target, dependency) in &service.depends_on {
+            if !project.services.contains_key(target) {
+                report_undefined(name, target, dependency, project, problems);
+            } else if target != name || roster.of(name.as_str()).len() > 1 {
+                edges.push((name.clone(), target.clone()));
+            } else {
+                problems.push(
+                    Diagnostic::warning(&dependency.at, format!("\"{name}\" depends on itself"))
+                        .hint("remove this: it has no effect"),
+                );
+            }
+        }
+        for need in &service.convoke.needs {
+            if roster.find(&need.value).is_none() && !project.services.contains_key(need.value.as_str()) {
+                let message = format!("\"{name}\" needs \"{}\", which is no service or component here", need.value);
+                let hint = unknown(&need.value, roster.names(), "services");
+                problems.push(Diagnostic::error(&need.at, message).hint(hint));
+            }
+        }
+        let needed = needs(service, roster).map(|(target, _)| target);
+        let several = roster.of(name.as_str()).len() > 1;
+        edges.extend(needed.filter(|target| *target != name || several).map(|target| (name.clone(), target.clone())));
+    }
+    Graph::new(project.services.keys().cloned(), edges)
+}
+
+/// Services and components that `x-convoke.needs` names.
+fn needs<'a>(service: &'a Service, roster: &'a Roster) -> impl Iterator<Item = (&'a ServiceName, ComponentName)> {
+    let found = service.convoke.needs.iter().filter_map(|need| roster.find(&need.value));
+    found.flat_map(|(service, members)| members.iter().map(move |member| (service, member.name.clone())))
+}
+
+fn report_undefined(
+    name: &ServiceName,
+    target: &ServiceName,
+    dependency: &Dependency,
+    project: &Project,
+    problems: &mut Diagnostics,
+) {
+    let message = format!("\"{name}\" depends on \"{target}\", which is no service here");
+    if dependency.required {
+        let known = project.services.keys().filter(|known| *known != name).map(ServiceName::as_str);
+        problems.push(Diagnostic::error(&dependency.at, message).hint(unknown(target.as_str(), known, "services")));
+    } else {
+        problems.push(Diagnostic::warning(&dependency.at, message).hint("it isn't required, so it is ignored"));
+    }
+}
+
+fn check_completion(
+    name: &ServiceName,
+    target: &ServiceName,
+    dependency: &Dependency,
+    graph: &Graph<ServiceName>,
+    problems: &mut Diagnostics,
+) {
+    let message = match graph.cycle_through(name, target) {
+        Some(cycle) => format!("\"{name}\" waits for \"{target}\" to complete inside the cycle {cycle}"),
+        None if name == target => format!("\"{name}\" waits for itself to complete"),
+        None => return,
+    };
+    let hint = "neither could ever start: use service_healthy or service_started here, or remove an edge of the cycle";
+    problems.push(Diagnostic::error(&dependency.at, message).hint(hint));
+}
+
+fn gate(on: ComponentName, dependency: &Dependency) -> Gate {
+    let condition = match dependency.condition {
+        Condition::Started => GateCondition::Started,
+        Condition::Healthy => GateCondition::Ready,
+        Condition::Completed => GateCondition::Completed,
+    };
+    Gate { on, condition, required: dependency.required }
+}
+
+fn label_entry(target: &ServiceName, dependency: &Dependency) -> String {
+    let condition = match dependency.condition {
+        Condition::Started => "service_started",
+        Condition::Healthy => "service_healthy",
+        Condition::Completed => "service_completed_successfully",
+    };
+    format!("{target}:{condition}:{}", dependency.restart)
+}
+
+fn mark_awaited(project: &Project, waits: &mut BTreeMap<ServiceName, Waits>) {
+    let edges = project.services.values().flat_map(|service| &service.depends_on);
+    for (target, _) in edges.filter(|(_, dependency)| dependency.condition == Condition::Completed) {
+        if let Some(target) = waits.get_mut(target) {
+            target.awaited = true;
+        }
+    }
+}

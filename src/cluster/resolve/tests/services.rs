@@ -1,0 +1,140 @@
+//! Names, images, probes and the rest of a service.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{good, local, messages, names, one, try_with};
+use crate::cluster::{ProbeAction, RestartPolicy};
+
+#[test]
+fn components_are_numbered_only_when_there_are_several() {
+    let cluster = good(
+        "
+name: demo
+services:
+  one: { image: i }
+  two: { image: i, scale: 2 }
+  own: { image: i, container_name: mine }
+",
+    );
+    assert_eq!(names(&cluster), ["one", "own", "two-1", "two-2"]);
+    let containers: Vec<&str> = cluster.components.values().map(|c| c.container_name.as_str()).collect();
+    assert_eq!(containers, ["demo-one-1", "mine", "demo-two-1", "demo-two-2"]);
+    assert_eq!(one(&cluster, "two-2").number, 2);
+    assert_ne!(one(&cluster, "one").config_hash, "");
+    assert_eq!(one(&cluster, "two-1").config_hash, one(&cluster, "two-2").config_hash);
+}
+
+#[test]
+fn scale_can_be_overridden() {
+    let mut options = local();
+    options.scale = [("web".parse().unwrap(), 2), ("wob".parse().unwrap(), 2)].into();
+    let problems = try_with("services: { web: { image: i } }", &options).unwrap_err();
+    assert_eq!(problems.to_string(), "error: there is no service \"wob\" to scale\n  = help: did you mean \"web\"?");
+    options.scale.remove("wob");
+    let (cluster, _) = try_with("services: { web: { image: i } }", &options).unwrap();
+    assert_eq!(names(&cluster), ["web-1", "web-2"]);
+}
+
+#[test]
+fn a_build_names_its_image_after_the_service() {
+    let cluster = good(
+        "
+name: demo
+services:
+  Web: { build: { context: ./web, args: { A: '1' } } }
+  api: { build: ., image: registry.example/api }
+",
+    );
+    assert_eq!(one(&cluster, "Web").image, "demo-web");
+    let build = one(&cluster, "Web").build.as_ref().unwrap();
+    assert_eq!((build.context.as_path(), build.dockerfile.as_str()), (Path::new("/demo/web"), "Dockerfile"));
+    assert_eq!(one(&cluster, "api").image, "registry.example/api");
+}
+
+#[test]
+fn probes_and_health_checks_get_their_defaults() {
+    let cluster = good(
+        "
+services:
+  web:
+    image: i
+    healthcheck: { test: 'curl localhost', interval: 5s }
+    x-convoke:
+      live: { tcp: { port: 80 } }
+      ready: { exec: { command: [check] }, timeout: 2s }
+      boot: 3s
+  quiet: { image: i, healthcheck: { disable: true } }
+  direct: { image: i, healthcheck: { test: [CMD, check, me] }, x-convoke: { ready: { exec: { command: [check] } } } }
+",
+    );
+    let web = one(&cluster, "web");
+    let health = web.probes.health.as_ref().unwrap();
+    assert_eq!((health.command.join(" ").as_str(), health.shell), ("/bin/sh -c curl localhost", true));
+    assert_eq!((health.interval, health.timeout, health.retries), (Duration::from_secs(5), Duration::from_secs(30), 3));
+    assert_eq!(web.probes.live.as_ref().unwrap().timeout, Duration::from_secs(1));
+    assert_eq!(web.probes.ready.as_ref().unwrap().timeout, Duration::from_secs(2));
+    assert_eq!(web.boot_hint, Some(Duration::from_secs(3)));
+    let quiet = &one(&cluster, "quiet").probes;
+    assert!(quiet.health_disabled && quiet.health.is_none());
+    let direct = &one(&cluster, "direct").probes;
+    assert_eq!(direct.health.as_ref().unwrap().command, ["check", "me"]);
+    let ready = direct.ready.as_ref().unwrap();
+    assert_eq!(
+        (&ready.action, ready.timeout),
+        (&ProbeAction::Exec { command: vec!["check".into()] }, Duration::from_secs(5))
+    );
+}
+
+#[test]
+fn health_checks_that_say_too_little_are_warned_about() {
+    let text = "
+services:
+  a: { image: i, healthcheck: { interval: 5s } }
+  b: { image: i, healthcheck: { test: [CMD, x], start_interval: 1s } }
+";
+    assert_eq!(
+        messages(text),
+        [
+            "this health check has no test, so its times are ignored",
+            "start_interval has no effect without a start_period"
+        ]
+    );
+}
+
+#[test]
+fn labels_of_ours_are_refused() {
+    let text = "services: { a: { image: i, labels: { convoke.cluster: x, fine: y } } }";
+    assert_eq!(messages(text), ["the label convoke.cluster of \"a\" is convoke's to set"]);
+}
+
+#[test]
+fn a_pull_policy_is_warned_about() {
+    let text = "services: { a: { image: i, pull_policy: always }, b: { image: i, pull_policy: missing } }";
+    assert_eq!(messages(text), ["the pull_policy of \"a\" is ignored"]);
+}
+
+#[test]
+fn plain_options_are_taken_over() {
+    let cluster = good(
+        "
+services:
+  a:
+    image: i
+    command: run 'it all'
+    environment: { A: '1' }
+    restart: on-failure:3
+    stop_grace_period: 2s
+    mem_limit: 64m
+    read_only: true
+    ulimits: { nofile: 1024 }
+",
+    );
+    let spec = &one(&cluster, "a").spec;
+    assert_eq!(spec.command.as_ref().unwrap(), &["run", "it all"]);
+    assert_eq!(spec.environment["A"].as_deref(), Some("1"));
+    assert_eq!(spec.restart, RestartPolicy::OnFailure { max_retries: 3 });
+    assert_eq!(spec.stop_grace_period, Some(Duration::from_secs(2)));
+    assert_eq!((spec.mem_limit, spec.read_only), (Some(64 << 20), true));
+    assert_eq!(spec.ulimits["nofile"].soft, 1024);
+}

@@ -1,0 +1,152 @@
+//! Lays a second file over a first one by Compose's rules.
+//!
+//! Mappings are merged key by key, single values replaced, lists appended to; `command`, `entrypoint` and the test of
+//! a health check are replaced as a whole; what may be a list or a mapping is a mapping first. Works on the tree,
+//! before types: a value of the wrong kind is reported when the result is read.
+
+use super::node::{Entry, Kind, Map, Node};
+use super::read::short_target;
+
+/// Lays `over` on `base`.
+pub(super) fn merge(base: &mut Node, over: Node) {
+    merge_at(base, over, &mut Vec::new());
+}
+
+/// How values at a place are merged.
+enum Rule {
+    /// Mappings key by key, lists appended, all else replaced.
+    Usual,
+    /// The later value as a whole.
+    Replace,
+    /// `key=value` lists are mappings.
+    Pairs,
+    /// Lists of names are mappings with empty values.
+    Names,
+    /// A string is a mapping with this one key.
+    Short(&'static str),
+    /// Lists in which an item replaces an earlier one of the same identity.
+    Unique(fn(&Node) -> Option<String>),
+}
+
+fn rule(path: &[String]) -> Rule {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    match path.as_slice() {
+        ["services", _, rest @ ..] => match rest {
+            ["command" | "entrypoint"] | ["healthcheck", "test"] | ["x-convoke", "live" | "ready"] => Rule::Replace,
+            ["environment" | "labels" | "sysctls" | "extra_hosts"] | ["build", "args" | "labels"] => Rule::Pairs,
+            ["x-convoke", "owner"] => Rule::Pairs,
+            ["depends_on" | "networks"] => Rule::Names,
+            ["build"] => Rule::Short("context"),
+            ["volumes"] => Rule::Unique(mount_identity),
+            ["configs" | "secrets"] => Rule::Unique(file_identity),
+            ["expose" | "cap_add" | "cap_drop" | "security_opt" | "tmpfs"] | ["x-convoke", "needs"] => {
+                Rule::Unique(text_identity)
+            }
+            _ => Rule::Usual,
+        },
+        ["networks" | "volumes", _, "labels" | "driver_opts"] => Rule::Pairs,
+        ["networks", _, "ipam", "config"] => Rule::Replace,
+        // Another origin takes the place of the first; together they would be an error.
+        ["configs" | "secrets", _] => Rule::Replace,
+        _ => Rule::Usual,
+    }
+}
+
+fn merge_at(base: &mut Node, mut over: Node, path: &mut Vec<String>) {
+    let rule = rule(path);
+    if over.is_null() && !base.is_null() {
+        return;
+    }
+    match rule {
+        Rule::Replace => {
+            *base = over;
+            return;
+        }
+        Rule::Pairs => [&mut *base, &mut over].into_iter().for_each(|node| list_to_map(node, true)),
+        Rule::Names => [&mut *base, &mut over].into_iter().for_each(|node| list_to_map(node, false)),
+        Rule::Short(key) => [&mut *base, &mut over].into_iter().for_each(|node| text_to_map(node, key)),
+        Rule::Usual | Rule::Unique(_) => {}
+    }
+    let at = over.at;
+    match (&mut base.kind, over.kind) {
+        (Kind::Map(base), Kind::Map(over)) => merge_maps(base, over, path),
+        (Kind::List(base), Kind::List(over)) => match rule {
+            Rule::Unique(identity) => append_unique(base, over, identity),
+            _ => base.extend(over),
+        },
+        (_, kind) => *base = Node { at, kind },
+    }
+}
+
+fn merge_maps(base: &mut Map, over: Map, path: &mut Vec<String>) {
+    for (key, entry) in over {
+        match base.get_mut(&key) {
+            None => {
+                base.insert(key, entry);
+            }
+            Some(first) => {
+                path.push(key);
+                merge_at(&mut first.value, entry.value, path);
+                path.pop();
+            }
+        }
+    }
+}
+
+fn append_unique(base: &mut Vec<Node>, over: Vec<Node>, identity: fn(&Node) -> Option<String>) {
+    for item in over {
+        let id = identity(&item);
+        match base.iter_mut().find(|first| id.is_some() && identity(first) == id) {
+            Some(first) => *first = item,
+            None => base.push(item),
+        }
+    }
+}
+
+/// Turns a list of texts into a mapping. Left alone if any item isn't a text: reading it reports that.
+fn list_to_map(node: &mut Node, pairs: bool) {
+    let Kind::List(list) = &node.kind else { return };
+    let mut map = Map::new();
+    for item in list {
+        let Kind::Scalar(scalar) = &item.kind else { return };
+        let (key, value) = match scalar.text.split_once('=') {
+            Some((key, value)) if pairs => (key, Node::text(item.at.clone(), value)),
+            _ => (scalar.text.as_str(), Node::null(item.at.clone())),
+        };
+        map.insert(key.to_owned(), Entry { key: item.at.clone(), value });
+    }
+    node.kind = Kind::Map(map);
+}
+
+fn text_to_map(node: &mut Node, key: &str) {
+    if let Kind::Scalar(_) = &node.kind
+        && !node.is_null()
+    {
+        let entry = Entry { key: node.at.clone(), value: node.clone() };
+        node.kind = Kind::Map(Map::from([(key.to_owned(), entry)]));
+    }
+}
+
+fn text_identity(node: &Node) -> Option<String> {
+    match &node.kind {
+        Kind::Scalar(scalar) => Some(scalar.text.clone()),
+        _ => None,
+    }
+}
+
+fn field_identity(node: &Node, field: &str) -> Option<String> {
+    match &node.kind {
+        Kind::Map(map) => text_identity(&map.get(field)?.value),
+        _ => None,
+    }
+}
+
+fn mount_identity(node: &Node) -> Option<String> {
+    let short = || text_identity(node).map(|text| short_target(&text).to_owned());
+    field_identity(node, "target").or_else(short)
+}
+
+/// Configs and secrets of one target replace each other; without a target the source decides.
+fn file_identity(node: &Node) -> Option<String> {
+    field_identity(node, "target").or_else(|| field_identity(node, "source")).or_else(|| text_identity(node))
+}

@@ -1,0 +1,34 @@
+//! Compose text becomes a [`Project`]: as written, each part with its place, many problems reported at once.
+//!
+//! The text is parsed to a tree of nodes with places (`yaml`), variables are replaced in it (`interpolate`),
+//! several files are merged (`merge`), and the tree is read into typed values (`read`). References between parts
+//! aren't checked here but by the resolver in [`cluster`](crate::cluster).
+
+mod diagnostic;
+mod env_file;
+mod find;
+mod interpolate;
+mod load;
+mod merge;
+mod node;
+mod place;
+mod raw;
+mod raw_parts;
+mod read;
+mod shell_words;
+mod suggest;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use find::find_file;
+pub use load::{LoadOptions, Loaded, Source, load};
+pub use place::{Place, SourceText, Spanned};
+pub use raw::{Build, FileOrigin, FileSource, Network, Project, PullPolicy, Service, ServiceConvoke, Start, Volume};
+pub use raw_parts::{
+    Attachment, Condition, Dependency, FileRef, Healthcheck, Mount, MountKind, OwnerRule, Port, ProbeAction, ProbeRule,
+    Protocol, Restart, Test, Ulimit,
+};
+pub(crate) use suggest::closest;

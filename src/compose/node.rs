@@ -1,0 +1,160 @@
+//! A YAML document as a tree in which every part knows its place.
+//!
+//! Scalars keep their text as written; what it means (a number, true, null) is asked when the type that is wanted is
+//! known. So `"1.10"` and `1.10` are the same environment value, and an image may not be `true`.
+
+use indexmap::IndexMap;
+
+use super::place::Place;
+
+/// A part of a document.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub(super) at: Place,
+    pub(super) kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Kind {
+    Scalar(Scalar),
+    List(Vec<Node>),
+    Map(Map),
+}
+
+/// The entries of a mapping in the order of the file.
+pub(super) type Map = IndexMap<String, Entry>;
+
+/// A mapping's value with the place of its key.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) key: Place,
+    pub(super) value: Node,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Scalar {
+    pub(super) text: String,
+    /// Neither quoted nor a block nor the result of an interpolation: may be a number, a boolean or null by its text.
+    pub(super) plain: bool,
+}
+
+/// What a plain scalar is by YAML 1.2's core schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Resolved {
+    Null,
+    Bool(bool),
+    Int,
+    Float,
+    Text,
+}
+
+impl Node {
+    pub(super) fn text(at: Place, text: impl Into<String>) -> Self {
+        Self { at, kind: Kind::Scalar(Scalar { text: text.into(), plain: false }) }
+    }
+
+    pub(super) fn null(at: Place) -> Self {
+        Self { at, kind: Kind::Scalar(Scalar { text: String::new(), plain: true }) }
+    }
+
+    /// The value of a key, if this is a mapping that has it.
+    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+        match &self.kind {
+            Kind::Map(map) => map.get(key).map(|entry| &entry.value),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_null(&self) -> bool {
+        matches!(&self.kind, Kind::Scalar(scalar) if scalar.resolve() == Resolved::Null)
+    }
+
+    /// What it is, for messages.
+    pub(super) fn describe(&self) -> &'static str {
+        match &self.kind {
+            Kind::List(_) => "a list",
+            Kind::Map(_) => "a mapping",
+            Kind::Scalar(scalar) => match scalar.resolve() {
+                Resolved::Null => "empty",
+                Resolved::Bool(_) => "a boolean",
+                Resolved::Int | Resolved::Float => "a number",
+                Resolved::Text => "a string",
+            },
+        }
+    }
+}
+
+impl Scalar {
+    pub(super) fn resolve(&self) -> Resolved {
+        if !self.plain {
+            return Resolved::Text;
+        }
+        match self.text.as_str() {
+            "" | "~" | "null" | "Null" | "NULL" => Resolved::Null,
+            "true" | "True" | "TRUE" => Resolved::Bool(true),
+            "false" | "False" | "FALSE" => Resolved::Bool(false),
+            text if parse_int(text).is_some() => Resolved::Int,
+            text if is_float(text) => Resolved::Float,
+            _ => Resolved::Text,
+        }
+    }
+}
+
+/// Parses an integer: decimal, `0x`, `0o`, `0b`, and with a leading zero octal, as Compose's YAML library does.
+pub(super) fn parse_int(text: &str) -> Option<i64> {
+    let (negative, digits) = match text.strip_prefix(['-', '+']) {
+        Some(rest) => (text.starts_with('-'), rest),
+        None => (false, text),
+    };
+    let (radix, digits) = match digits.as_bytes() {
+        [b'0', b'x', ..] => (16, &digits[2..]),
+        [b'0', b'o', ..] => (8, &digits[2..]),
+        [b'0', b'b', ..] => (2, &digits[2..]),
+        [b'0', _, ..] if digits.bytes().all(|b| matches!(b, b'0'..=b'7')) => (8, &digits[1..]),
+        _ => (10, digits),
+    };
+    // from_str_radix would take a second sign.
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return None;
+    }
+    let value = i64::from_str_radix(digits, radix).ok()?;
+    Some(if negative { -value } else { value })
+}
+
+fn is_float(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    matches!(unsigned, ".inf" | ".Inf" | ".INF" | ".nan" | ".NaN" | ".NAN")
+        || (unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+            && unsigned.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'-' | b'+'))
+            && unsigned.parse::<f64>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_scalars_are_resolved_by_the_core_schema() {
+        let resolve = |text: &str| Scalar { text: text.into(), plain: true }.resolve();
+        for text in ["yes", "no", "on", "off", "y", "1m", "1_000", "0x", "--1", "1.2.3", "e5", ".", "1-1"] {
+            assert_eq!(resolve(text), Resolved::Text, "{text}");
+        }
+        for text in ["0", "-7", "0440", "0o17", "0xfF", "+1", "08"] {
+            assert_eq!(resolve(text), Resolved::Int, "{text}");
+        }
+        for text in ["1.5", "1e3", ".5", "-.inf"] {
+            assert_eq!(resolve(text), Resolved::Float, "{text}");
+        }
+        assert_eq!(resolve("~"), Resolved::Null);
+        assert_eq!(resolve("True"), Resolved::Bool(true));
+        assert_eq!(Scalar { text: "null".into(), plain: false }.resolve(), Resolved::Text);
+    }
+
+    #[test]
+    fn a_leading_zero_is_octal() {
+        assert_eq!(parse_int("0440"), Some(0o440));
+        assert_eq!(parse_int("0o440"), Some(0o440));
+        assert_eq!(parse_int("440"), Some(440));
+        assert_eq!(parse_int("99999999999999999999"), None);
+    }
+}

@@ -1,0 +1,144 @@
+//! Configs, secrets and environment: what a service gets from elsewhere.
+
+use indexmap::IndexMap;
+
+use super::super::diagnostic::{Diagnostic, Diagnostics};
+use super::super::env_file;
+use super::super::node::{Kind, Node};
+use super::super::place::Spanned;
+use super::super::raw::{FileOrigin, FileSource};
+use super::super::raw_parts::FileRef;
+use super::fields::{Fields, Reader};
+
+impl Reader {
+    /// `configs` or `secrets` of a service.
+    pub(super) fn file_refs(&mut self, node: &Node, path: &str) -> Vec<FileRef> {
+        self.items(node, path, |reader, item, path| {
+            let Kind::Map(_) = &item.kind else {
+                let source = reader.spanned(item, path)?;
+                return Some(FileRef { source, target: None, uid: None, gid: None, mode: None });
+            };
+            let mut fields = Fields::of(reader, item, path)?;
+            let source = fields.read(reader, "source", Self::spanned);
+            let target = fields.read(reader, "target", Self::spanned);
+            let uid = fields.read(reader, "uid", Self::id);
+            let gid = fields.read(reader, "gid", Self::id);
+            let mode = fields.read(reader, "mode", Self::mode);
+            if fields.take("source").is_none() {
+                reader.out.error(&item.at, format!("{path} has no source"));
+            }
+            fields.finish(reader, &[]);
+            Some(FileRef { source: source?, target, uid, gid, mode })
+        })
+    }
+
+    /// A numeric user or group.
+    pub(super) fn id(&mut self, node: &Node, path: &str) -> Option<u32> {
+        self.integer(node, path, 0, u32::MAX)
+    }
+
+    /// A top-level config or secret. `kind` is "config" or "secret".
+    pub(super) fn file_source(&mut self, node: &Node, path: &str, kind: &str, key: &str) -> Option<FileSource> {
+        let mut fields = Fields::of(self, node, path)?;
+        let before = self.out.len();
+        let mut origins = Vec::new();
+        origins.extend(fields.read(self, "file", Self::spanned).map(FileOrigin::File));
+        origins.extend(
+            fields
+                .read(self, "content", |reader, node, path| {
+                    Some(Spanned::new(reader.scalar_or_empty(node, path)?, node.at.clone()))
+                })
+                .map(FileOrigin::Content),
+        );
+        origins.extend(fields.read(self, "environment", Self::spanned).map(FileOrigin::Environment));
+        let name = fields.read(self, "name", Self::filled);
+        if fields.read(self, "external", Self::boolean) == Some(true) {
+            origins.push(FileOrigin::External(name.unwrap_or_else(|| key.to_owned())));
+        }
+        fields.finish(self, &["driver", "driver_opts", "labels", "template_driver"]);
+        if origins.len() > 1 || (origins.is_empty() && self.out.len() == before) {
+            let message = format!("the {kind} {key:?} needs exactly one of file, content, environment and external");
+            self.out.error(&node.at, message);
+            return None;
+        }
+        Some(FileSource { at: node.at.clone(), origin: origins.pop()? })
+    }
+
+    /// `environment` over the contents of `env_file`. Keys without a value take that of the environment.
+    pub(super) fn environment(
+        &mut self,
+        env_file: Option<&Node>,
+        environment: Option<&Node>,
+        path: &str,
+    ) -> IndexMap<String, Spanned<Option<String>>> {
+        let mut result = IndexMap::new();
+        if let Some(node) = env_file {
+            let path = format!("{path}.env_file");
+            match &node.kind {
+                Kind::List(list) => {
+                    for (index, item) in list.iter().enumerate() {
+                        self.env_file(item, &format!("{path}[{index}]"), &mut result);
+                    }
+                }
+                _ => self.env_file(node, &path, &mut result),
+            }
+        }
+        if let Some(node) = environment {
+            for (key, mut value) in self.pairs(node, &format!("{path}.environment")) {
+                if value.value.is_none() {
+                    value.value = self.variables.get(&key).cloned();
+                }
+                result.insert(key, value);
+            }
+        }
+        result
+    }
+
+    fn env_file(&mut self, node: &Node, path: &str, result: &mut env_file::Entries) {
+        let (file, required) = match &node.kind {
+            Kind::Map(_) => {
+                let Some(mut fields) = Fields::of(self, node, path) else { return };
+                let file = fields.read(self, "path", Self::spanned);
+                let required = fields.read(self, "required", Self::boolean).unwrap_or(true);
+                if fields.take("path").is_none() {
+                    self.out.error(&node.at, format!("{path} has no path"));
+                }
+                fields.finish(self, &["format"]);
+                (file, required)
+            }
+            _ => (self.spanned(node, path), true),
+        };
+        let Some(file) = file else { return };
+        let text = match read_text(&self.working_dir.join(&file.value)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => return,
+            Err(error) => {
+                let diagnostic =
+                    Diagnostic::error(&file.at, format!("the env file {:?} can't be read: {error}", file.value));
+                let relative = format!("relative paths are looked up in {}", self.working_dir.display());
+                self.out.push(if file.value.starts_with('/') { diagnostic } else { diagnostic.hint(relative) });
+                return;
+            }
+        };
+        let mut problems = Diagnostics::new();
+        let entries = env_file::parse(&file.value, &text, &self.variables, &mut problems);
+        self.out.append(problems);
+        result.extend(entries);
+    }
+
+    /// Text that may be empty, numbers and booleans as written.
+    fn scalar_or_empty(&mut self, node: &Node, path: &str) -> Option<String> {
+        self.scalar(node, path).map(str::to_owned)
+    }
+}
+
+/// Reads a text file of a sane size.
+pub(in crate::compose) fn read_text(path: &std::path::Path) -> std::io::Result<String> {
+    use std::io::{Error, ErrorKind, Read};
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(env_file::MAX_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > env_file::MAX_BYTES {
+        return Err(Error::new(ErrorKind::FileTooLarge, "it is larger than 4 MiB"));
+    }
+    Ok(text)
+}

@@ -1,0 +1,109 @@
+//! `healthcheck` and `depends_on`.
+
+use indexmap::IndexMap;
+
+use super::super::diagnostic::Diagnostic;
+use super::super::node::{Kind, Node};
+use super::super::raw_parts::{Condition, Dependency, Healthcheck, Test};
+use super::fields::{Fields, Reader};
+use crate::names::ServiceName;
+
+impl Reader {
+    pub(super) fn healthcheck(&mut self, node: &Node, path: &str) -> Option<Healthcheck> {
+        let mut fields = Fields::of(self, node, path)?;
+        let test = fields.read(self, "test", Self::health_test);
+        let disable = fields.read(self, "disable", Self::boolean).unwrap_or_default();
+        let check = Healthcheck {
+            at: node.at.clone(),
+            disabled: disable || test == Some(None),
+            test: test.flatten().filter(|_| !disable),
+            interval: fields.read(self, "interval", Self::positive_duration),
+            timeout: fields.read(self, "timeout", Self::positive_duration),
+            retries: fields.read(self, "retries", |reader, node, path| reader.integer(node, path, 1, 1_000_000)),
+            start_period: fields.read(self, "start_period", Self::duration),
+            start_interval: fields.read(self, "start_interval", Self::positive_duration),
+        };
+        fields.finish(self, &[]);
+        Some(check)
+    }
+
+    /// A duration of at least a millisecond, the least that the engine takes.
+    pub(super) fn positive_duration(&mut self, node: &Node, path: &str) -> Option<std::time::Duration> {
+        let duration = self.duration(node, path)?;
+        if duration.as_millis() == 0 {
+            self.out.error(&node.at, format!("{path} must be at least 1ms"));
+            return None;
+        }
+        Some(duration)
+    }
+
+    /// `Some(None)` for the test `NONE`.
+    fn health_test(&mut self, node: &Node, path: &str) -> Option<Option<Test>> {
+        if let Kind::Scalar(_) = &node.kind {
+            return self.filled(node, path).map(|line| Some(Test::Shell(line)));
+        }
+        let before = self.out.len();
+        let words = self.strings(node, path);
+        if self.out.len() > before {
+            return None;
+        }
+        let problem = match words.split_first().map(|(kind, rest)| (kind.as_str(), rest)) {
+            Some(("NONE", [])) => return Some(None),
+            Some(("CMD", rest)) if !rest.is_empty() => return Some(Some(Test::Command(rest.to_vec()))),
+            Some(("CMD-SHELL", [line])) => return Some(Some(Test::Shell(line.clone()))),
+            Some(("CMD-SHELL", _)) => format!("{path} with CMD-SHELL takes one line"),
+            Some(("CMD", _)) => format!("{path} has no command after CMD"),
+            Some(("NONE", _)) => format!("{path} takes nothing after NONE"),
+            _ => format!("{path} must begin with CMD, CMD-SHELL or NONE"),
+        };
+        let hint = "write a string for a shell line, or [\"CMD\", \"program\", \"argument\"]";
+        self.out.push(Diagnostic::error(&node.at, problem).hint(hint));
+        None
+    }
+
+    /// `depends_on`: a list of services, or a mapping with conditions.
+    pub(super) fn depends_on(&mut self, node: &Node, path: &str) -> IndexMap<ServiceName, Dependency> {
+        let mut dependencies = IndexMap::new();
+        if let Kind::Map(map) = &node.kind {
+            for (key, entry) in map {
+                let path = format!("{path}.{key}");
+                let Some(name) = self.name(key, &entry.key) else { continue };
+                let mut dependency =
+                    Dependency { at: entry.key.clone(), condition: Condition::Started, required: true, restart: false };
+                if !entry.value.is_null() {
+                    self.dependency(&entry.value, &path, &mut dependency);
+                }
+                dependencies.insert(name, dependency);
+            }
+            return dependencies;
+        }
+        for name in self.names(node, path) {
+            let Some(key) = self.name(&name.value, &name.at) else { continue };
+            let dependency = Dependency { at: name.at, condition: Condition::Started, required: true, restart: false };
+            dependencies.insert(key, dependency);
+        }
+        dependencies
+    }
+
+    fn dependency(&mut self, node: &Node, path: &str, dependency: &mut Dependency) {
+        let Some(mut fields) = Fields::of(self, node, path) else { return };
+        let condition = fields.read(self, "condition", |reader, node, path| {
+            let text = reader.string(node, path)?;
+            match text.as_str() {
+                "service_started" => Some(Condition::Started),
+                "service_healthy" => Some(Condition::Healthy),
+                "service_completed_successfully" => Some(Condition::Completed),
+                _ => {
+                    let message = format!("{path}: {text:?} is not a condition");
+                    let hint = "there are service_started, service_healthy and service_completed_successfully";
+                    reader.out.push(Diagnostic::error(&node.at, message).hint(hint));
+                    None
+                }
+            }
+        });
+        dependency.condition = condition.unwrap_or_default();
+        dependency.required = fields.read(self, "required", Self::boolean).unwrap_or(true);
+        dependency.restart = fields.read(self, "restart", Self::boolean).unwrap_or_default();
+        fields.finish(self, &[]);
+    }
+}

@@ -1,0 +1,339 @@
+//! A service's mapping.
+
+use indexmap::IndexMap;
+
+use super::super::diagnostic::Diagnostic;
+use super::super::node::{Kind, Node};
+use super::super::place::{Place, Spanned};
+use super::super::raw::{Build, PullPolicy, Service};
+use super::super::raw_parts::{Restart, Ulimit};
+use super::fields::{Fields, Reader};
+
+/// Keys that the Compose specification has for services and that aren't read yet.
+const UNSUPPORTED: &[&str] = &[
+    "annotations",
+    "attach",
+    "blkio_config",
+    "cgroup",
+    "cgroup_parent",
+    "cpu_count",
+    "cpu_percent",
+    "cpu_period",
+    "cpu_quota",
+    "cpu_rt_period",
+    "cpu_rt_runtime",
+    "cpu_shares",
+    "cpus",
+    "cpuset",
+    "credential_spec",
+    "develop",
+    "device_cgroup_rules",
+    "devices",
+    "dns",
+    "dns_opt",
+    "dns_search",
+    "domainname",
+    "extends",
+    "external_links",
+    "gpus",
+    "group_add",
+    "ipc",
+    "isolation",
+    "label_file",
+    "links",
+    "logging",
+    "mac_address",
+    "mem_reservation",
+    "mem_swappiness",
+    "memswap_limit",
+    "models",
+    "oom_kill_disable",
+    "oom_score_adj",
+    "pid",
+    "pids_limit",
+    "post_start",
+    "pre_stop",
+    "profiles",
+    "provider",
+    "runtime",
+    "storage_opt",
+    "use_api_socket",
+    "userns_mode",
+    "uts",
+    "volumes_from",
+];
+
+impl Reader {
+    /// The service `name`, whose key stands at `at`.
+    pub(super) fn service(&mut self, name: &str, at: &Place, node: &Node) -> Option<Service> {
+        let mut fields = Fields::of(self, node, format!("services.{name}"))?;
+        let mut service = Service::empty(at.clone());
+        self.image_and_command(&mut fields, &mut service);
+        self.surroundings(&mut fields, &mut service);
+        self.networking(&mut fields, &mut service);
+        self.files_and_mounts(&mut fields, &mut service);
+        self.resources(&mut fields, &mut service);
+        self.life(&mut fields, &mut service);
+        service.convoke = fields.read_or_default(self, "x-convoke", Self::service_convoke);
+        let sourceless = fields.take("image").is_none() && fields.take("build").is_none();
+        // An unknown key may be a mistyped `image`.
+        if !fields.finish(self, UNSUPPORTED) && sourceless {
+            let diagnostic = Diagnostic::error(at, format!("service {name:?} has neither an image nor a build"));
+            self.out.push(diagnostic.hint("add image: NAME, or build: DIRECTORY"));
+        }
+        Some(service)
+    }
+
+    fn image_and_command(&mut self, fields: &mut Fields<'_>, service: &mut Service) {
+        service.image = fields.read(self, "image", |reader, node, path| {
+            let image = reader.spanned(node, path)?;
+            if image.value.contains(char::is_whitespace) {
+                reader.out.error(&node.at, format!("{path}: {:?} is not an image name", image.value));
+                return None;
+            }
+            Some(image)
+        });
+        service.build = fields.read(self, "build", Self::build);
+        service.pull_policy = fields.read(self, "pull_policy", Self::pull_policy);
+        service.platform = fields.read(self, "platform", Self::filled);
+        service.command = fields.read(self, "command", Self::command);
+        service.entrypoint = fields.read(self, "entrypoint", Self::command);
+        service.init = fields.read_or_default(self, "init", Self::boolean_or_false);
+        service.tty = fields.read_or_default(self, "tty", Self::boolean_or_false);
+        service.stdin_open = fields.read_or_default(self, "stdin_open", Self::boolean_or_false);
+    }
+
+    fn surroundings(&mut self, fields: &mut Fields<'_>, service: &mut Service) {
+        let env_file = fields.take("env_file");
+        let environment = fields.take("environment");
+        service.environment = self.environment(env_file, environment, &fields.path);
+        service.user = fields.read(self, "user", |reader, node, path| reader.scalar(node, path).map(str::to_owned));
+        service.working_dir = fields.read(self, "working_dir", Self::filled);
+        service.hostname = fields.read(self, "hostname", Self::filled);
+        service.container_name = fields.read(self, "container_name", Self::container_name);
+        service.labels = fields.read_or_default(self, "labels", Self::labels);
+        service.cap_add = fields.read_or_default(self, "cap_add", Self::strings);
+        service.cap_drop = fields.read_or_default(self, "cap_drop", Self::strings);
+        service.sysctls = fields.read_or_default(self, "sysctls", Self::labels);
+        service.privileged = fields.read_or_default(self, "privileged", Self::boolean_or_false);
+        service.security_opt = fields.read_or_default(self, "security_opt", Self::strings);
+    }
+
+    fn networking(&mut self, fields: &mut Fields<'_>, service: &mut Service) {
+        service.ports = fields.read_or_default(self, "ports", Self::ports);
+        service.expose = fields.read_or_default(self, "expose", Self::expose);
+        service.extra_hosts = fields.read_or_default(self, "extra_hosts", Self::extra_hosts);
+        service.networks = fields.read(self, "networks", |reader, node, path| Some(reader.attachments(node, path)));
+        service.network_mode = fields.read(self, "network_mode", |reader, node, path| {
+            let mode = reader.spanned(node, path)?;
+            if let Some((kind @ ("service" | "container"), _)) = mode.value.split_once(':') {
+                reader.out.error(&node.at, format!("{path}: sharing the network of a {kind} isn't supported yet"));
+                return None;
+            }
+            Some(mode)
+        });
+        if let (Some(mode), Some(_)) = (&service.network_mode, &service.networks) {
+            let message = format!("{} has both network_mode and networks", fields.path);
+            self.out.push(Diagnostic::error(&mode.at, message).hint("remove one of them"));
+        }
+    }
+
+    fn files_and_mounts(&mut self, fields: &mut Fields<'_>, service: &mut Service) {
+        service.mounts = fields.read_or_default(self, "volumes", Self::mounts);
+        service.mounts.extend(fields.read_or_default(self, "tmpfs", Self::tmpfs));
+        self.check_mount_targets(&service.mounts);
+        service.configs = fields.read_or_default(self, "configs", Self::file_refs);
+        service.secrets = fields.read_or_default(self, "secrets", Self::file_refs);
+        service.read_only = fields.read(self, "read_only", |reader, node, path| {
+            Some(Spanned::new(reader.boolean(node, path)?, node.at.clone()))
+        });
+    }
+
+    fn resources(&mut self, fields: &mut Fields<'_>, service: &mut Service) {
+        service.ulimits = fields.read_or_default(self, "ulimits", Self::ulimits);
+        service.shm_size = fields.read(self, "shm_size", Self::size);
+        service.mem_limit = fields.read(self, "mem_limit", Self::size);
+        let scale = fields.read(self, "scale", Self::count);
+        let replicas = fields.read(self, "deploy", |reader, node, path| {
+            let mut fields = Fields::of(reader, node, path)?;
+            let replicas = fields.read(reader, "replicas", Self::count);
+            let unsupported = [
+                "endpoint_mode",
+                "labels",
+                "mode",
+                "placement",
+                "resources",
+                "restart_policy",
+                "rollback_config",
+                "update_config",
+            ];
+            fields.finish(reader, &unsupported);
+            replicas
+        });
+        if let (Some(scale), Some(replicas)) = (&scale, &replicas)
+            && scale.value != replicas.value
+        {
+            let message = format!("{} has scale {} and deploy.replicas {}", fields.path, scale.value, replicas.value);
+            self.out.push(Diagnostic::error(&scale.at, message).hint("remove one of them"));
+        }
+        service.scale = scale.or(replicas);
+    }
+
+    fn life(&mut self, fields: &mut Fields<'_>, service: &mut Service) {
+        service.depends_on = fields.read_or_default(self, "depends_on", Self::depends_on);
+        service.healthcheck = fields.read(self, "healthcheck", Self::healthcheck);
+        service.restart = fields.read(self, "restart", Self::restart);
+        service.stop_signal =
+            fields.read(self, "stop_signal", |reader, node, path| reader.scalar(node, path).map(str::to_owned));
+        service.stop_grace_period = fields.read(self, "stop_grace_period", Self::duration);
+    }
+
+    fn boolean_or_false(&mut self, node: &Node, path: &str) -> bool {
+        self.boolean(node, path).unwrap_or_default()
+    }
+
+    /// A number of containers. More than a thousand are refused: the engine's networks don't take them.
+    fn count(&mut self, node: &Node, path: &str) -> Option<Spanned<u32>> {
+        Some(Spanned::new(self.integer(node, path, 0, 1000)?, node.at.clone()))
+    }
+
+    fn build(&mut self, node: &Node, path: &str) -> Option<Build> {
+        let mut build = Build {
+            at: node.at.clone(),
+            context: Spanned::new(".".to_owned(), node.at.clone()),
+            dockerfile: None,
+            dockerfile_inline: None,
+            args: IndexMap::new(),
+            target: None,
+        };
+        if let Kind::Scalar(_) = &node.kind {
+            build.context = self.spanned(node, path)?;
+            self.check_context(&build.context);
+            return Some(build);
+        }
+        let mut fields = Fields::of(self, node, path)?;
+        if let Some(context) = fields.read(self, "context", Self::spanned) {
+            self.check_context(&context);
+            build.context = context;
+        }
+        build.dockerfile = fields.read(self, "dockerfile", Self::spanned);
+        build.dockerfile_inline = fields.read(self, "dockerfile_inline", Self::spanned);
+        build.target = fields.read(self, "target", Self::filled);
+        for (key, value) in fields.read_or_default(self, "args", Self::pairs) {
+            let value = value.value.or_else(|| self.variables.get(&key).cloned());
+            build.args.insert(key, value);
+        }
+        let unsupported = [
+            "additional_contexts",
+            "cache_from",
+            "cache_to",
+            "entitlements",
+            "extra_hosts",
+            "isolation",
+            "labels",
+            "network",
+            "no_cache",
+            "platforms",
+            "privileged",
+            "provenance",
+            "pull",
+            "sbom",
+            "secrets",
+            "shm_size",
+            "ssh",
+            "tags",
+            "ulimits",
+        ];
+        fields.finish(self, &unsupported);
+        if let (Some(_), Some(inline)) = (&build.dockerfile, &build.dockerfile_inline) {
+            self.out.error(&inline.at, format!("{path} has both dockerfile and dockerfile_inline"));
+        }
+        Some(build)
+    }
+
+    fn check_context(&mut self, context: &Spanned<String>) {
+        if context.value.contains("://") || context.value.starts_with("git@") {
+            self.out.error(&context.at, "a build context that isn't a local directory isn't supported yet");
+        }
+    }
+
+    fn pull_policy(&mut self, node: &Node, path: &str) -> Option<PullPolicy> {
+        let text = self.string(node, path)?;
+        match text.as_str() {
+            "always" => Some(PullPolicy::Always),
+            "missing" | "if_not_present" => Some(PullPolicy::Missing),
+            "never" => Some(PullPolicy::Never),
+            "build" => Some(PullPolicy::Build),
+            "daily" | "weekly" => {
+                self.out.error(&node.at, format!("{path}: {text:?} isn't supported yet"));
+                None
+            }
+            _ => {
+                let diagnostic = Diagnostic::error(&node.at, format!("{path}: {text:?} is not a pull policy"));
+                self.out.push(diagnostic.hint("there are always, missing, never and build"));
+                None
+            }
+        }
+    }
+
+    fn container_name(&mut self, node: &Node, path: &str) -> Option<Spanned<String>> {
+        let name = self.spanned(node, path)?;
+        let valid = name.value.len() > 1
+            && name.value.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+        if !valid {
+            let message = format!("{path}: {:?} is not a container name", name.value);
+            let hint = "it must start with a letter or digit and hold only letters, digits, '.', '_' and '-'";
+            self.out.push(Diagnostic::error(&node.at, message).hint(hint));
+            return None;
+        }
+        Some(name)
+    }
+
+    fn restart(&mut self, node: &Node, path: &str) -> Option<Restart> {
+        let text = self.scalar(node, path)?;
+        match text.split_once(':').unwrap_or((text, "")) {
+            ("no", "") => return Some(Restart::No),
+            ("always", "") => return Some(Restart::Always),
+            ("unless-stopped", "") => return Some(Restart::UnlessStopped),
+            ("on-failure", "") => return Some(Restart::OnFailure { max_retries: 0 }),
+            ("on-failure", limit) => {
+                if let Ok(max_retries) = limit.parse() {
+                    return Some(Restart::OnFailure { max_retries });
+                }
+            }
+            _ => {}
+        }
+        let diagnostic = Diagnostic::error(&node.at, format!("{path}: {text:?} is not a restart policy"));
+        self.out.push(diagnostic.hint("there are no, always, unless-stopped, on-failure and on-failure:TIMES"));
+        None
+    }
+
+    fn ulimits(&mut self, node: &Node, path: &str) -> IndexMap<String, Ulimit> {
+        let Some(map) = self.map(node, path) else { return IndexMap::new() };
+        let mut limits = IndexMap::new();
+        for (name, entry) in map {
+            let path = format!("{path}.{name}");
+            if let Some(limit) = self.ulimit(&entry.value, &path) {
+                limits.insert(name.clone(), limit);
+            }
+        }
+        limits
+    }
+
+    fn ulimit(&mut self, node: &Node, path: &str) -> Option<Ulimit> {
+        let limit = |reader: &mut Self, node: &Node, path: &str| reader.integer(node, path, -1, i64::MAX);
+        if let Kind::Scalar(_) = &node.kind {
+            let both = limit(self, node, path)?;
+            return Some(Ulimit { soft: both, hard: both });
+        }
+        let mut fields = Fields::of(self, node, path)?;
+        let soft = fields.read(self, "soft", limit);
+        let hard = fields.read(self, "hard", limit);
+        if fields.take("soft").is_none() || fields.take("hard").is_none() {
+            self.out.error(&node.at, format!("{path} needs both soft and hard, or one number for both"));
+        }
+        fields.finish(self, &[]);
+        Some(Ulimit { soft: soft?, hard: hard? })
+    }
+}

@@ -1,0 +1,438 @@
+//! Deciding, from what is known, the next call about each component.
+
+use std::time::Duration;
+
+use super::driver::Driver;
+use super::input::Call;
+use super::node::Node;
+use super::prepare::{ATTEMPTS, pause};
+use crate::engine::{EngineError, ErrorKind, ObservedContainer, Status};
+use crate::event::{EventKind, Outcome, Phase};
+use crate::names::{ComponentName, ContainerId};
+use crate::plan::diff::Standing;
+use crate::plan::gates::{self, PeerProgress};
+use crate::plan::request;
+
+/// A component that boots longer than another by so much is started before it, even if its container isn't made yet.
+const WORTH_WAITING_FOR: Duration = Duration::from_millis(300);
+
+/// What a component needs next.
+enum Next {
+    Nothing,
+    Make,
+    /// Its outdated container must go.
+    Retire(ObservedContainer),
+    Rename(ContainerId),
+    Start(ContainerId),
+}
+
+impl Driver {
+    /// After every input: everything that can be moved on is.
+    pub(super) fn advance(&mut self) {
+        self.look();
+        self.advance_images();
+        self.advance_objects();
+        if self.observed.is_some() {
+            self.advance_surplus();
+            self.advance_components();
+            self.check_early_exits();
+            self.advance_probes();
+        }
+        self.check_verdict();
+        self.check_deadlines();
+        self.explain_waits();
+    }
+
+    fn advance_components(&mut self) {
+        let mut to_make = Vec::new();
+        let mut to_start = Vec::new();
+        for name in self.nodes.keys().cloned().collect::<Vec<_>>() {
+            match self.next(&name) {
+                Next::Nothing => {}
+                Next::Make => to_make.push(name),
+                Next::Retire(container) => self.retire(&name, &container),
+                Next::Rename(id) => self.rename(&name, id),
+                Next::Start(id) => to_start.push((name, id)),
+            }
+        }
+        to_make.sort_by_key(|name| std::cmp::Reverse(self.expected_boot(name)));
+        for name in &to_make {
+            self.make(name);
+        }
+        to_start.retain(|(name, _)| self.gates_are_open(name));
+        to_start.sort_by_key(|(name, _)| std::cmp::Reverse(self.expected_boot(name)));
+        let longest_unmade = self.longest_unmade();
+        for (name, id) in to_start {
+            if self.expected_boot(&name) + WORTH_WAITING_FOR > longest_unmade {
+                self.start(&name, id);
+            }
+        }
+    }
+
+    fn next(&mut self, name: &ComponentName) -> Next {
+        if !self.is_selected(name) {
+            return Next::Nothing;
+        }
+        let image_id = self.image_id_of(name);
+        let Some(node) = self.nodes.get(name) else { return Next::Nothing };
+        if node.busy || node.awaits_list || node.failure.is_some() {
+            return Next::Nothing;
+        }
+        if self.now < node.retry_at {
+            let at = node.retry_at;
+            self.wake_at(at);
+            return Next::Nothing;
+        }
+        let standing = Standing::judge(&node.component, image_id.as_deref(), &node.containers);
+        match (standing.current, standing.outdated.into_iter().next()) {
+            (None, _) => Next::Make,
+            (Some(_), Some((old, _))) => Next::Retire(old),
+            (Some(current), None) if current.name != node.component.container_name => Next::Rename(current.id),
+            (Some(current), None) if node.wants_start(&current) => Next::Start(current.id),
+            _ => Next::Nothing,
+        }
+    }
+
+    /// Whether a container must be made for it.
+    pub(super) fn needs_container(&self, node: &Node) -> bool {
+        let image_id =
+            self.images.get(&node.component.image).and_then(|state| state.info()).map(|info| info.id.as_str());
+        node.failure.is_none() && Standing::judge(&node.component, image_id, &node.containers).current.is_none()
+    }
+
+    fn longest_unmade(&self) -> Duration {
+        let unmade = self.selected().filter(|(_, node)| {
+            let image_is_there = self.images.get(&node.component.image).is_some_and(|state| state.info().is_some());
+            image_is_there && node.containers.is_empty() && node.failure.is_none()
+        });
+        unmade.map(|(name, _)| self.expected_boot(name)).max().unwrap_or_default()
+    }
+
+    fn expected_boot(&self, name: &ComponentName) -> Duration {
+        let hint = || self.nodes.get(name).and_then(|node| node.component.boot_hint);
+        self.options.boot_times.get(name).copied().or_else(hint).unwrap_or_default()
+    }
+
+    fn make(&mut self, name: &ComponentName) {
+        let in_flight = self.nodes.values().filter(|node| node.busy && node.phase == Phase::Creating).count();
+        if in_flight >= self.options.creates_in_flight {
+            return;
+        }
+        if self.options.from_labels {
+            let what = "its container is gone, and without its file it can't be made anew".to_owned();
+            return self.fail_component(name, what, Some("run `convoke up` where the file is".into()));
+        }
+        let Some(node) = self.nodes.get(name) else { return };
+        let Some(image) = self.images.get(&node.component.image).and_then(|state| state.info()) else { return };
+        let Some(addressing) = &self.addressing else { return };
+        if !self.objects_are_there(node) {
+            return;
+        }
+        let networks = self.networks_there();
+        let context = request::Context {
+            cluster: &self.cluster,
+            run: &self.options.run,
+            publish_address: self.options.publish_address,
+            networks: &networks,
+            addressing,
+        };
+        let replaced = node.containers.first();
+        let canonical = node.component.container_name.clone();
+        let container_name = match node.containers.iter().find(|c| c.name == canonical) {
+            Some(old) => format!("{}_{canonical}", old.id.short()),
+            None => canonical,
+        };
+        let create = request::container(&context, &node.component, &image.id, container_name, replaced);
+        let reason = replaced.map(|_| "a replacement".to_owned());
+        self.set_busy(name);
+        self.enter(name, Phase::Creating, reason);
+        self.call(Call::Create(Box::new(create)));
+    }
+
+    fn objects_are_there(&self, node: &Node) -> bool {
+        use crate::cluster::MountKind;
+        let networks = node
+            .component
+            .spec
+            .networks
+            .keys()
+            .all(|key| self.networks.get(key).is_some_and(|state| state.network.is_some()));
+        let volumes = node.component.spec.mounts.iter().all(|mount| match &mount.kind {
+            MountKind::Volume { key, .. } => self.volumes.get(key).is_some_and(|state| state.is_there),
+            _ => true,
+        });
+        networks && volumes
+    }
+
+    fn retire(&mut self, name: &ComponentName, old: &ObservedContainer) {
+        let is_up = matches!(old.state.status, Status::Running | Status::Paused | Status::Restarting);
+        let Some(node) = self.nodes.get(name) else { return };
+        let grace = node.component.spec.stop_grace_period.unwrap_or(Duration::from_secs(10));
+        self.set_busy(name);
+        if is_up {
+            self.call(Call::Stop(name.clone(), old.id.clone(), grace));
+        } else {
+            self.call(Call::Remove(name.clone(), old.id.clone(), true));
+        }
+    }
+
+    fn rename(&mut self, name: &ComponentName, id: ContainerId) {
+        let Some(node) = self.nodes.get(name) else { return };
+        let canonical = node.component.container_name.clone();
+        self.set_busy(name);
+        self.call(Call::Rename(name.clone(), id, canonical));
+    }
+
+    fn start(&mut self, name: &ComponentName, id: ContainerId) {
+        let in_flight = self.nodes.values().filter(|node| node.busy && node.phase == Phase::Starting).count();
+        if in_flight >= self.options.starts_in_flight {
+            return;
+        }
+        if let Some(node) = self.nodes.get_mut(name) {
+            node.baseline = node.container(&id).and_then(|container| container.state.started_at);
+            node.started_here = true;
+        }
+        self.set_busy(name);
+        self.enter(name, Phase::Starting, None);
+        self.call(Call::Start(name.clone(), id));
+    }
+
+    fn set_busy(&mut self, name: &ComponentName) {
+        if let Some(node) = self.nodes.get_mut(name) {
+            node.busy = true;
+        }
+    }
+
+    /// Whether every gate of the component is open.
+    pub(super) fn gates_are_open(&self, name: &ComponentName) -> bool {
+        self.closed_gate(name).is_none()
+    }
+
+    /// The first gate that holds the component back.
+    pub(super) fn closed_gate(&self, name: &ComponentName) -> Option<&crate::cluster::Gate> {
+        let node = self.nodes.get(name)?;
+        node.component.gates.iter().find(|gate| {
+            let progress = self
+                .nodes
+                .get(&gate.on)
+                .map(|peer| PeerProgress { phase: peer.phase, has_started: peer.has_run || peer.is_running });
+            progress.is_some_and(|progress| !gates::is_open(gate, self.cluster.start, progress))
+        })
+    }
+
+    pub(super) fn take_created(&mut self, name: &ComponentName, result: Result<ContainerId, EngineError>) {
+        let now = self.now;
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        node.busy = false;
+        node.epoch += 1;
+        match result {
+            Ok(id) => {
+                node.failures_in_row = 0;
+                // What it looks like is known well enough to start it; the list and the inspection after say the rest.
+                let run = self.options.run.clone();
+                let image_id = self.image_id_of(name).unwrap_or_default();
+                if let Some(node) = self.nodes.get_mut(name) {
+                    let replaced = node.containers.iter().find(|c| c.name == node.component.container_name);
+                    let container_name = match replaced {
+                        Some(old) => format!("{}_{}", old.id.short(), node.component.container_name),
+                        None => node.component.container_name.clone(),
+                    };
+                    let fresh = fresh_container(&node.component, id, container_name, image_id, &run);
+                    node.containers.retain(|container| container.id != fresh.id);
+                    node.containers.insert(0, fresh);
+                    node.baseline = None;
+                }
+                self.enter(name, Phase::Created, None);
+            }
+            Err(error) => {
+                node.retry_at = now + pause(node.failures_in_row + 1);
+                self.observe_again = true;
+                if matches!(error.kind, ErrorKind::NotFound | ErrorKind::ImageMissing) {
+                    self.doubt_objects(name, &error);
+                }
+                self.enter(name, Phase::Pending, None);
+                self.call_failed(name, &error);
+            }
+        }
+    }
+
+    /// Something that the creation needs is gone since it was looked at: look again.
+    fn doubt_objects(&mut self, name: &ComponentName, error: &EngineError) {
+        let Some(image) = self.nodes.get(name).map(|node| node.component.image.clone()) else { return };
+        if error.kind == ErrorKind::ImageMissing {
+            self.images.insert(image.clone(), super::prepare::ImageState::Finding);
+            self.call(Call::FindImage(image));
+        }
+    }
+
+    pub(super) fn take_started(&mut self, name: &ComponentName, id: &ContainerId, result: Result<(), EngineError>) {
+        let now = self.now;
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        node.busy = false;
+        node.touch();
+        match result {
+            Ok(()) => {
+                node.failures_in_row = 0;
+                if !node.is_running && node.phase == Phase::Starting {
+                    // It may have ended already; the inspection says so.
+                    node.begin_run(now, None);
+                    self.enter(name, Phase::Started, None);
+                }
+            }
+            Err(error) if error.kind == ErrorKind::AddressTaken => self.readdress(name, id, &error),
+            Err(error) => {
+                node.retry_at = now + pause(node.failures_in_row + 1);
+                if node.phase == Phase::Starting {
+                    self.enter(name, Phase::Created, None);
+                }
+                self.call_failed(name, &error);
+            }
+        }
+    }
+
+    /// Its address is in use by a container that isn't known: it is made anew with another.
+    fn readdress(&mut self, name: &ComponentName, id: &ContainerId, error: &EngineError) {
+        let attempts = self.nodes.get(name).map_or(0, |node| node.failures_in_row);
+        if attempts >= ATTEMPTS {
+            return self.call_failed(name, error);
+        }
+        self.emit(EventKind::Warning { message: format!("{name}: its address is in use; it is made anew") });
+        self.addressing = None;
+        self.observe_again = true;
+        if let Some(node) = self.nodes.get_mut(name) {
+            node.failures_in_row += 1;
+            node.busy = true;
+        }
+        self.enter(name, Phase::Pending, None);
+        self.call(Call::Remove(name.clone(), id.clone(), true));
+    }
+
+    pub(super) fn take_changed(&mut self, name: &ComponentName, result: Result<(), EngineError>) {
+        let now = self.now;
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        node.busy = false;
+        node.epoch += 1;
+        node.awaits_list = true;
+        self.observe_again = true;
+        match result {
+            // Nothing is decided about it before the list is there.
+            Ok(()) => node.failures_in_row = 0,
+            Err(error) => {
+                node.retry_at = now + pause(node.failures_in_row + 1);
+                self.call_failed(name, &error);
+            }
+        }
+    }
+
+    /// A call about a component failed: again later, or it has failed for good.
+    fn call_failed(&mut self, name: &ComponentName, error: &EngineError) {
+        self.note_trouble(error);
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        let retries = matches!(
+            error.kind,
+            ErrorKind::NotFound | ErrorKind::NameTaken | ErrorKind::AddressTaken | ErrorKind::ImageMissing
+        );
+        if !matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Timeout(_)) {
+            node.failures_in_row += 1;
+        }
+        if (error.kind.is_transient() || retries) && node.failures_in_row < ATTEMPTS {
+            return;
+        }
+        self.fail_component(name, error.to_string(), hint_for(&error.kind));
+    }
+
+    fn advance_surplus(&mut self) {
+        let todo: Vec<ContainerId> =
+            self.surplus.iter().filter(|(_, asked)| !**asked).map(|(id, _)| id.clone()).collect();
+        for id in todo {
+            self.surplus.insert(id.clone(), true);
+            self.call(Call::RemoveSurplus(id));
+        }
+    }
+
+    pub(super) fn take_surplus_removed(&mut self, id: &ContainerId, result: Result<(), EngineError>) {
+        match result {
+            Ok(()) => {
+                self.surplus.remove(id);
+            }
+            Err(error) if error.kind.is_transient() => {
+                self.note_trouble(&error);
+                // Seen again, and tried again, with the next list.
+                self.surplus.remove(id);
+            }
+            Err(error) => self.fail_run(error.to_string(), None, Outcome::Failed),
+        }
+    }
+}
+
+impl Node {
+    /// Whether a container that isn't outdated should be started.
+    fn wants_start(&self, container: &ObservedContainer) -> bool {
+        if self.is_running || self.early_exit.is_some() || self.phase.is_settled() {
+            return false;
+        }
+        match container.state.status {
+            Status::Created => true,
+            Status::Exited => container.state.started_at == self.baseline || container.state.started_at.is_none(),
+            _ => false,
+        }
+    }
+}
+
+/// A container as it must look right after its creation.
+fn fresh_container(
+    component: &crate::cluster::Component,
+    id: ContainerId,
+    name: String,
+    image_id: String,
+    run: &str,
+) -> ObservedContainer {
+    use crate::engine::{ContainerState, labels};
+    let labels = [
+        (labels::CONFIG_HASH.to_owned(), component.config_hash.clone()),
+        (labels::COMPOSE_SERVICE.to_owned(), component.service.to_string()),
+        (labels::COMPOSE_NUMBER.to_owned(), component.number.to_string()),
+        (labels::RUN.to_owned(), run.to_owned()),
+    ];
+    ObservedContainer {
+        id,
+        name,
+        component: component.name.clone(),
+        image_id,
+        labels: labels.into_iter().collect(),
+        state: ContainerState {
+            status: Status::Created,
+            exit_code: 0,
+            oom_killed: false,
+            error: String::new(),
+            started_at: None,
+            finished_at: None,
+            restart_count: 0,
+            health: None,
+        },
+        networks: std::collections::BTreeMap::new(),
+        ports: Vec::new(),
+        extra_hosts: Vec::new(),
+        anonymous_volumes: std::collections::BTreeMap::new(),
+        created_at: None,
+        host_network: false,
+    }
+}
+
+/// What to try, by the kind of failure.
+fn hint_for(kind: &ErrorKind) -> Option<String> {
+    let text = match kind {
+        ErrorKind::PortTaken => {
+            "another process or container has the port: `docker ps` and `ss -ltnp` show which; or publish another"
+        }
+        ErrorKind::CommandInvalid => {
+            "the program isn't in the image, or can't be run: check `command` and `entrypoint`"
+        }
+        ErrorKind::ImageMissing => "check the image's name and tag",
+        ErrorKind::DiskFull => "free some space: `docker system df` shows what takes it",
+        ErrorKind::PoolExhausted => "unused networks are removed by `docker network prune`",
+        ErrorKind::NameTaken => "another container has its name: remove it, or choose another cluster name with -p",
+        _ => return None,
+    };
+    Some(text.to_owned())
+}

@@ -1,0 +1,315 @@
+//! The driver's state, and its one entry: [`Driver::step`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::finish::Ending;
+use super::input::{Call, Done, Effect, Feed, Input, Which};
+use super::node::Node;
+use super::pace::Budget;
+use super::prepare::{ImageState, NetworkState, VolumeState};
+use crate::cluster::Cluster;
+use crate::engine::{Observed, Subnet};
+use crate::event::{Event, EventKind, Outcome, Phase, Stamp};
+use crate::names::{ComponentName, ContainerId, NetworkKey, VolumeKey};
+use crate::plan::addresses::Addressing;
+
+/// How a run is to be done.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Identifier of the run.
+    pub run: String,
+    /// What was asked, for the record: `up`, `start`, `restart`.
+    pub command: String,
+    /// Wall clock at the beginning, RFC 3339.
+    pub time: String,
+    /// Limit for the whole run. None: 60 s without progress for images, then [`START_DEADLINE`].
+    pub timeout: Option<Duration>,
+    /// Start calls in flight at most.
+    pub starts_in_flight: usize,
+    /// Create calls in flight at most.
+    pub creates_in_flight: usize,
+    /// Probe attempts a second at most.
+    pub probes_per_second: u32,
+    /// Exec probes in flight at most.
+    pub execs_in_flight: usize,
+    /// Where ports without an address are published.
+    pub publish_address: IpAddr,
+    /// Where subnets are taken from.
+    pub pool: Subnet,
+    /// Time from start to ready in earlier runs: the longest go first.
+    pub boot_times: BTreeMap<ComponentName, Duration>,
+    /// Act on these components only; None: on all.
+    pub only: Option<BTreeSet<ComponentName>>,
+    /// Build images that the file says how to build even if they are there.
+    pub rebuild: bool,
+    /// The cluster was put together from labels: images aren't looked at, and nothing can be created.
+    pub from_labels: bool,
+}
+
+/// Time from the last image on until every component must be ready, unless `--timeout` says otherwise.
+pub const START_DEADLINE: Duration = Duration::from_secs(300);
+/// A pull or build that shows no progress for so long has failed.
+pub const IMAGE_PATIENCE: Duration = Duration::from_secs(60);
+/// An engine that can't be reached for so long ends the run.
+pub const ENGINE_PATIENCE: Duration = Duration::from_secs(30);
+/// Everything is looked at anew so often, in case an event was lost.
+pub const SLOW_TICK: Duration = Duration::from_secs(5);
+/// After so long without any change of phase, who waits for whom is said; then after twice as long, and so on.
+pub const STALL_AFTER: Duration = Duration::from_secs(10);
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            run: "run".into(),
+            command: "up".into(),
+            time: String::new(),
+            timeout: None,
+            starts_in_flight: 8,
+            creates_in_flight: 16,
+            probes_per_second: 200,
+            execs_in_flight: 2,
+            publish_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            pool: Subnet { base: Ipv4Addr::new(10, 231, 0, 0), prefix: 16 },
+            boot_times: BTreeMap::new(),
+            only: None,
+            rebuild: false,
+            from_labels: false,
+        }
+    }
+}
+
+/// What is known of the run, and what follows from it.
+#[derive(Debug)]
+pub struct Driver {
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) options: Options,
+    pub(super) now: Duration,
+    pub(super) nodes: BTreeMap<ComponentName, Node>,
+    pub(super) images: BTreeMap<String, ImageState>,
+    pub(super) networks: BTreeMap<NetworkKey, NetworkState>,
+    pub(super) volumes: BTreeMap<VolumeKey, VolumeState>,
+    pub(super) addressing: Option<Addressing>,
+    pub(super) observed: Option<Observed>,
+    /// When the present list was asked for; None: none is in flight.
+    pub(super) observing: Option<ObserveInFlight>,
+    pub(super) observe_again: bool,
+    pub(super) last_observed: Duration,
+    pub(super) subscribed: bool,
+    /// The stream was lost, and the list that shows what happened meanwhile isn't there yet.
+    pub(super) after_outage: bool,
+    pub(super) watch_failures: u32,
+    pub(super) unreachable_since: Option<Duration>,
+    pub(super) budget: Budget,
+    /// Exec probes in flight: of the present run or of one that ended.
+    pub(super) execs: BTreeSet<(ComponentName, u64, Which)>,
+    pub(super) surplus: BTreeMap<ContainerId, bool>,
+    pub(super) confirmed_at: Option<Duration>,
+    pub(super) last_change: Duration,
+    pub(super) stalls_said: u32,
+    pub(super) images_ready_at: Option<Duration>,
+    pub(super) ending: Option<Ending>,
+    pub(super) is_over: bool,
+    pub(super) wake: Option<Duration>,
+    pub(super) out: Vec<Effect>,
+}
+
+/// A list call in flight.
+#[derive(Debug)]
+pub(super) struct ObserveInFlight {
+    /// When it was issued.
+    pub(super) at: Duration,
+    /// Epoch of every component when it was issued.
+    pub(super) epochs: BTreeMap<ComponentName, u64>,
+    /// Everything was settled when it was issued: it may confirm the verdict.
+    pub(super) confirms: bool,
+}
+
+impl Driver {
+    /// A driver that will bring `cluster` up.
+    #[must_use]
+    pub fn new(cluster: Arc<Cluster>, options: Options) -> Self {
+        let nodes = cluster.components.iter().map(|(name, c)| (name.clone(), Node::new(c.clone()))).collect();
+        let budget = Budget::new(options.probes_per_second, options.execs_in_flight);
+        Self {
+            cluster,
+            options,
+            now: Duration::ZERO,
+            nodes,
+            images: BTreeMap::new(),
+            networks: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            addressing: None,
+            observed: None,
+            observing: None,
+            observe_again: false,
+            last_observed: Duration::ZERO,
+            subscribed: false,
+            after_outage: false,
+            watch_failures: 0,
+            unreachable_since: None,
+            budget,
+            execs: BTreeSet::new(),
+            surplus: BTreeMap::new(),
+            confirmed_at: None,
+            last_change: Duration::ZERO,
+            stalls_said: 0,
+            images_ready_at: None,
+            ending: None,
+            is_over: false,
+            wake: None,
+            out: Vec::new(),
+        }
+    }
+
+    /// Takes in what happened at `now` (since the run began) and says what to do. No clock, no I/O, no await.
+    pub fn step(&mut self, now: Duration, input: Input) -> Vec<Effect> {
+        if self.is_over {
+            return Vec::new();
+        }
+        self.now = self.now.max(now);
+        self.wake = None;
+        self.take(input);
+        if self.ending.is_none() {
+            self.advance();
+        }
+        self.conclude();
+        if let Some(at) = self.wake
+            && !self.is_over
+        {
+            self.out.push(Effect::Wake(at));
+        }
+        std::mem::take(&mut self.out)
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Begin => self.begin(),
+            Input::Tick => {}
+            Input::Feed(feed) => self.take_feed(feed),
+            Input::Done(done) => self.take_done(done),
+            Input::Progress { image, progress } => self.take_progress(image, progress),
+            Input::Answered { component, run, which, answer } => self.take_answer(&component, run, which, answer),
+            Input::Interrupt => self.end(Outcome::Interrupted),
+        }
+    }
+
+    fn begin(&mut self) {
+        let started = EventKind::RunStarted {
+            run: self.options.run.clone(),
+            cluster: self.cluster.name.clone(),
+            command: self.options.command.clone(),
+            time: self.options.time.clone(),
+            components: self.nodes.keys().filter(|name| self.is_selected(name)).cloned().collect(),
+        };
+        self.emit(started);
+        self.out.push(Effect::Watch { after: Duration::ZERO });
+        self.find_images();
+    }
+
+    fn take_feed(&mut self, feed: Feed) {
+        match feed {
+            Feed::Subscribed => {
+                self.subscribed = true;
+                self.watch_failures = 0;
+                self.observe_again = true;
+            }
+            Feed::Changed { id, .. } => {
+                let node = self.nodes.values_mut().find(|node| node.container(&id).is_some());
+                match node {
+                    Some(node) => node.touch(),
+                    // A container that isn't known yet: a create call's that is still in flight, or somebody's else.
+                    None => self.touch_all_without_container(),
+                }
+            }
+            Feed::Lost => {
+                self.subscribed = false;
+                self.after_outage = true;
+                let pause = Duration::from_millis(50 << self.watch_failures.min(5));
+                self.watch_failures += 1;
+                self.out.push(Effect::Watch { after: pause });
+            }
+        }
+    }
+
+    fn touch_all_without_container(&mut self) {
+        let unknown = self.nodes.values().any(|node| node.containers.is_empty() && !node.busy);
+        if unknown && self.observed.is_some() {
+            self.observe_again = true;
+        }
+    }
+
+    fn take_done(&mut self, done: Done) {
+        match done {
+            Done::Observed(result) => self.take_observed(result),
+            Done::Inspected(name, id, result) => self.take_inspected(&name, &id, result),
+            Done::Image(reference, result) => self.take_image(&reference, result),
+            Done::NetworkCreated(key, result) => self.take_network(&key, result),
+            Done::VolumeCreated(key, result) => self.take_volume(&key, result),
+            Done::Created(name, result) => self.take_created(&name, result),
+            Done::Started(name, id, result) => self.take_started(&name, &id, result),
+            Done::Changed(name, result) => self.take_changed(&name, result),
+            Done::SurplusRemoved(id, result) => self.take_surplus_removed(&id, result),
+            Done::LogTail(name, lines) => self.take_log_tail(&name, lines),
+        }
+    }
+
+    pub(super) fn emit(&mut self, kind: EventKind) {
+        self.out.push(Effect::Emit(Event::new(Stamp(self.now), kind)));
+    }
+
+    pub(super) fn call(&mut self, call: Call) {
+        self.out.push(Effect::Call(call));
+    }
+
+    /// Asks for a tick at `at`, unless an earlier one is asked for already.
+    pub(super) fn wake_at(&mut self, at: Duration) {
+        self.wake = Some(self.wake.map_or(at, |other| other.min(at)));
+    }
+
+    pub(super) fn is_selected(&self, name: &ComponentName) -> bool {
+        self.options.only.as_ref().is_none_or(|only| only.contains(name))
+    }
+
+    pub(super) fn selected(&self) -> impl Iterator<Item = (&ComponentName, &Node)> {
+        self.nodes.iter().filter(|(name, _)| self.is_selected(name))
+    }
+
+    /// Puts a component into a phase, and says so if it is another.
+    pub(super) fn enter(&mut self, name: &ComponentName, phase: Phase, reason: Option<String>) {
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        if node.phase == phase {
+            return;
+        }
+        node.phase = phase;
+        node.phase_since = self.now;
+        self.last_change = self.now;
+        self.stalls_said = 0;
+        self.confirmed_at = None;
+        if self.is_selected(name) {
+            self.emit(EventKind::PhaseChanged { component: name.clone(), phase, reason });
+        }
+    }
+
+    /// The components whose containers this run started, for the one who cleans up after a failure.
+    #[must_use]
+    pub fn started_here(&self) -> BTreeSet<ComponentName> {
+        self.nodes.iter().filter(|(_, node)| node.started_here).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Each component's phase.
+    #[must_use]
+    pub fn phases(&self) -> BTreeMap<ComponentName, Phase> {
+        self.nodes.iter().map(|(name, node)| (name.clone(), node.phase)).collect()
+    }
+}
+
+impl Node {
+    /// Notes that the container may have changed.
+    pub(super) const fn touch(&mut self) {
+        self.epoch += 1;
+        self.dirty = true;
+    }
+}

@@ -1,0 +1,150 @@
+//! What it means that a component's process ended.
+
+use std::time::Duration;
+
+use super::driver::Driver;
+use super::node::{EarlyExit, Node, Readiness};
+use super::prepare::pause;
+use crate::cluster::RestartPolicy;
+use crate::engine::ObservedContainer;
+use crate::event::{EventKind, Phase};
+use crate::names::ComponentName;
+
+/// The early-exit rule starts a component again at most so often.
+pub(super) const EARLY_RESTARTS: u32 = 5;
+/// Components that went down with the engine are started again at most so often.
+const OUTAGE_RESTARTS: u32 = 3;
+/// A member of a cycle whose peers wait for it in turn is started again after this, doubled each time.
+const CYCLE_PAUSE: Duration = Duration::from_millis(250);
+
+impl Driver {
+    /// Judges a run that ended: completed, to be started again, or failed.
+    pub(super) fn judge_exit(&mut self, name: &ComponentName, container: &ObservedContainer, after_outage: bool) {
+        let unready = self.unready_peers(name);
+        let now = self.now;
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        let code = container.state.exit_code;
+        let oom = container.state.oom_killed;
+        node.last_exit = Some(code);
+        let was_ready = node.phase == Phase::Ready;
+        // From now on this run is history: a start time that differs is another run.
+        node.baseline = container.state.started_at;
+        if node.completes(code, was_ready) {
+            self.say_exit(name, code, oom, false);
+            return self.enter(name, Phase::Completed, None);
+        }
+        if after_outage && node.outage_restarts < OUTAGE_RESTARTS {
+            node.outage_restarts += 1;
+            node.retry_at = now + pause(node.outage_restarts);
+            self.say_exit(name, code, oom, true);
+            return self.enter(name, Phase::Restarting, Some("the engine was away".into()));
+        }
+        if node.component.restarts_early_exit && !unready.is_empty() && node.early_restarts < EARLY_RESTARTS {
+            let reason = format!("exited {code} while {} isn't ready", list(unready.iter()));
+            node.early_exit = Some(EarlyExit { peers: unready, at: now });
+            self.say_exit(name, code, oom, true);
+            return self.enter(name, Phase::Restarting, Some(reason));
+        }
+        self.say_exit(name, code, oom, false);
+        let what = describe_exit(code, oom, &container.state.error);
+        let hint = self.exit_hint(name, code, oom);
+        self.fail_component(name, what, Some(hint));
+    }
+
+    fn say_exit(&mut self, name: &ComponentName, code: i64, oom: bool, restarts: bool) {
+        if self.is_selected(name) {
+            self.emit(EventKind::Exited { component: name.clone(), code, oom, restarts });
+        }
+    }
+
+    fn unready_peers(&self, name: &ComponentName) -> std::collections::BTreeSet<ComponentName> {
+        let Some(node) = self.nodes.get(name) else { return std::collections::BTreeSet::new() };
+        let unready = |peer: &&ComponentName| self.nodes.get(*peer).is_some_and(|p| !p.phase.is_settled());
+        node.peers().filter(|peer| *peer != name).filter(unready).cloned().collect()
+    }
+
+    /// Starts components that exited early again, when their peers have come far enough.
+    pub(super) fn check_early_exits(&mut self) {
+        for name in self.nodes.keys().cloned().collect::<Vec<_>>() {
+            let Some(due) = self.early_exit_due(&name) else { continue };
+            if self.now < due {
+                self.wake_at(due);
+                continue;
+            }
+            let Some(node) = self.nodes.get_mut(&name) else { continue };
+            node.early_exit = None;
+            node.early_restarts += 1;
+            // The next pass starts it.
+            self.wake_at(self.now);
+        }
+    }
+
+    /// When a component that exited early may start again: at once when its peers are ready, after a pause when
+    /// those that aren't wait for it in turn, else not yet (None).
+    fn early_exit_due(&self, name: &ComponentName) -> Option<Duration> {
+        let node = self.nodes.get(name)?;
+        let early = node.early_exit.as_ref()?;
+        let waiting: Vec<&Node> =
+            early.peers.iter().filter_map(|peer| self.nodes.get(peer)).filter(|p| !p.phase.is_settled()).collect();
+        if waiting.is_empty() {
+            return Some(early.at);
+        }
+        let in_turn = |peer: &&Node| self.waits_in_turn(peer, name);
+        waiting.iter().all(in_turn).then(|| early.at + CYCLE_PAUSE * 2u32.pow(node.early_restarts.min(4)))
+    }
+
+    /// Whether `peer` declares, directly or through others, that it needs `name`, and is as far as it gets without it:
+    /// its process runs, or it exited early itself.
+    fn waits_in_turn(&self, peer: &Node, name: &ComponentName) -> bool {
+        let mut seen = std::collections::BTreeSet::new();
+        let mut todo: Vec<&ComponentName> = peer.peers().collect();
+        while let Some(next) = todo.pop() {
+            if next == name {
+                return peer.is_running || peer.early_exit.is_some();
+            }
+            if seen.insert(next)
+                && let Some(node) = self.nodes.get(next)
+            {
+                todo.extend(node.peers());
+            }
+        }
+        false
+    }
+
+    fn exit_hint(&self, name: &ComponentName, code: i64, oom: bool) -> String {
+        if oom {
+            return "raise its memory limit (`mem_limit`)".into();
+        }
+        match code {
+            0 => "a job that is meant to end: `x-convoke: { completes: true }` says so".into(),
+            126 | 127 => "the program isn't in the image, or can't be run: check `command` and `entrypoint`".into(),
+            137 => {
+                format!("it was killed: by `docker kill`, or its memory ran out; `convoke logs {name}` shows its end")
+            }
+            _ => format!("`convoke logs {name}` shows all it said"),
+        }
+    }
+}
+
+impl Node {
+    /// Whether an end with this code is what was wanted.
+    fn completes(&self, code: i64, was_ready: bool) -> bool {
+        let one_shot = self.readiness() == Readiness::Runs && self.component.spec.restart == RestartPolicy::No;
+        code == 0 && (self.component.completes || (one_shot && !was_ready))
+    }
+}
+
+fn describe_exit(code: i64, oom: bool, error: &str) -> String {
+    let base = if oom { format!("ran out of memory and was killed (exit {code})") } else { format!("exited {code}") };
+    if error.is_empty() { base } else { format!("{base}: {error}") }
+}
+
+/// Names for people: `a, b and c`.
+pub(super) fn list<'a>(names: impl Iterator<Item = &'a ComponentName>) -> String {
+    let names: Vec<&str> = names.map(ComponentName::as_str).collect();
+    match names.as_slice() {
+        [] => "nobody".into(),
+        [one] => (*one).into(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}

@@ -1,0 +1,159 @@
+//! Who waits for whom, and why: for the progress display, a stalled start, and a failure report.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use petgraph::graphmap::DiGraphMap;
+
+use super::driver::{Driver, STALL_AFTER};
+use super::exits::list;
+use super::node::{Node, Readiness};
+use super::prepare::ImageState;
+use crate::event::{EventKind, Phase};
+use crate::names::ComponentName;
+use crate::plan::gates;
+use crate::probe::Verdict;
+
+impl Driver {
+    /// Says what each component waits for, where that changed, and who waits for whom when nothing moves.
+    pub(super) fn explain_waits(&mut self) {
+        if self.observed.is_none() || self.ending.is_some() {
+            return;
+        }
+        for name in self.nodes.keys().cloned().collect::<Vec<_>>() {
+            let waiting = self.waiting(&name);
+            let Some(node) = self.nodes.get_mut(&name) else { continue };
+            if node.said_waiting == waiting {
+                continue;
+            }
+            node.said_waiting.clone_from(&waiting);
+            if let (Some((why, on)), true) = (waiting, self.is_selected(&name)) {
+                self.emit(EventKind::Waiting { component: name, why, on });
+            }
+        }
+        self.say_stall();
+    }
+
+    fn say_stall(&mut self) {
+        if self.all_settled() {
+            return;
+        }
+        let due = self.last_change + STALL_AFTER * 2u32.pow(self.stalls_said.min(10));
+        if self.now < due {
+            return self.wake_at(due);
+        }
+        self.stalls_said += 1;
+        let lines = self.stall_lines();
+        self.emit(EventKind::Stalled { lines });
+        let next = self.last_change + STALL_AFTER * 2u32.pow(self.stalls_said.min(10));
+        self.wake_at(next);
+    }
+
+    /// What one component waits for, and for which peers; None when it waits for nothing.
+    pub(super) fn waiting(&self, name: &ComponentName) -> Option<(String, Vec<ComponentName>)> {
+        let node = self.nodes.get(name)?;
+        if node.phase.is_settled() || node.failure.is_some() || !self.is_selected(name) {
+            return None;
+        }
+        if let Some(early) = &node.early_exit {
+            let peers = early.peers.iter().cloned().collect();
+            return Some((format!("starts again when {} is ready", list(early.peers.iter())), peers));
+        }
+        if node.phase == Phase::Restarting {
+            let code = node.last_exit.unwrap_or_default();
+            let times = node.policy_restarts + u64::from(node.outage_restarts);
+            return Some((format!("exited {code}, restarted {times} times so far"), self.unready_needs(node)));
+        }
+        if node.is_running {
+            return Some((self.why_not_ready(node), self.unready_needs(node)));
+        }
+        if node.containers.is_empty() {
+            return self.why_not_made(node).map(|why| (why, Vec::new()));
+        }
+        if let Some(gate) = self.closed_gate(name) {
+            return Some((gates::describe(gate), vec![gate.on.clone()]));
+        }
+        None
+    }
+
+    fn why_not_made(&self, node: &Node) -> Option<String> {
+        let image = &node.component.image;
+        match self.images.get(image)? {
+            ImageState::Obtaining { last, .. } => {
+                let step = last.as_ref().map(|progress| format!(": {}", progress.text)).unwrap_or_default();
+                let verb = if node.component.build.is_some() { "builds" } else { "pulls" };
+                Some(format!("{verb} image {image}{step}"))
+            }
+            ImageState::Ready(_) => None,
+            _ => Some(format!("looks for image {image}")),
+        }
+    }
+
+    fn why_not_ready(&self, node: &Node) -> String {
+        if node.phase == Phase::Unhealthy && node.ready.last.is_none() {
+            return "the engine calls it unhealthy or paused".into();
+        }
+        let (probe, track) = match (node.readiness(), &node.component.probes.live) {
+            (_, Some(live)) if node.live.passed.is_none() => (live.action.describe(), &node.live),
+            (Readiness::Probe(probe) | Readiness::Health(probe), _) => (probe.action.describe(), &node.ready),
+            (Readiness::Runs, _) => return "runs, ready in a moment if it stays so".into(),
+        };
+        match &track.last {
+            None => probe,
+            Some(answer) if answer.verdict == Verdict::Impossible => format!("{probe} can't be run: {}", answer.text),
+            Some(answer) => format!("{probe}: {}", answer.text),
+        }
+    }
+
+    fn unready_needs(&self, node: &Node) -> Vec<ComponentName> {
+        let unready = |peer: &&ComponentName| {
+            **peer != node.component.name && self.nodes.get(*peer).is_some_and(|p| !p.phase.is_settled())
+        };
+        let peers: BTreeSet<&ComponentName> = node.peers().collect();
+        peers.into_iter().filter(unready).cloned().collect()
+    }
+
+    /// One line for every component that isn't ready, and one for every cycle among them.
+    #[must_use]
+    pub fn stall_lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut edges: BTreeMap<&ComponentName, Vec<ComponentName>> = BTreeMap::new();
+        for (name, node) in self.selected().filter(|(_, node)| !node.phase.is_settled()) {
+            let (why, on) = self.waiting(name).unwrap_or_else(|| ("nothing in particular".into(), Vec::new()));
+            let after = if on.is_empty() { String::new() } else { format!(" (waits for {})", list(on.iter())) };
+            lines.push(format!("{name} is {}: {why}{after}", node.phase));
+            edges.insert(name, on);
+        }
+        lines.extend(cycles(&edges).into_iter().map(|members| {
+            let first = members[0].clone();
+            let path: Vec<String> = members.iter().chain([&first]).map(ToString::to_string).collect();
+            format!("{} wait for each other: {}", list(members.iter()), path.join(" -> "))
+        }));
+        lines
+    }
+}
+
+/// Groups that wait for each other.
+fn cycles(edges: &BTreeMap<&ComponentName, Vec<ComponentName>>) -> Vec<Vec<ComponentName>> {
+    let names: Vec<&ComponentName> = edges.keys().copied().collect();
+    let index: BTreeMap<&ComponentName, u32> = (0..).zip(&names).map(|(i, name)| (*name, i)).collect();
+    let mut graph: DiGraphMap<u32, ()> = DiGraphMap::new();
+    for (name, on) in edges {
+        for peer in on {
+            if let (Some(from), Some(to)) = (index.get(*name), index.get(peer)) {
+                graph.add_edge(*from, *to, ());
+            }
+        }
+    }
+    let mut found: Vec<Vec<ComponentName>> = petgraph::algo::tarjan_scc(&graph)
+        .into_iter()
+        .filter(|group| group.len() > 1)
+        .map(|group| {
+            let mut members: Vec<ComponentName> =
+                group.into_iter().filter_map(|i| names.get(i as usize)).map(|name| (*name).clone()).collect();
+            members.sort();
+            members
+        })
+        .collect();
+    found.sort();
+    found
+}

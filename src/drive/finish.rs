@@ -1,0 +1,185 @@
+//! How a run ends: failures are collected with the last lines of their logs, then it is over.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::driver::Driver;
+use super::input::{Call, Effect};
+use crate::event::{EventKind, Failure, Outcome, Phase, PublishedEndpoint};
+use crate::names::ComponentName;
+use crate::units::human;
+
+/// So long the last log lines of failed components are waited for.
+const LOG_PATIENCE: Duration = Duration::from_millis(800);
+
+/// A run that is ending.
+#[derive(Debug)]
+pub(super) struct Ending {
+    outcome: Outcome,
+    failures: Vec<Failure>,
+    awaiting: BTreeSet<ComponentName>,
+    logs: BTreeMap<ComponentName, Vec<String>>,
+    until: Duration,
+}
+
+impl Driver {
+    /// A component has failed for good, and with it the run.
+    pub(super) fn fail_component(&mut self, name: &ComponentName, what: String, hint: Option<String>) {
+        let failure = Failure {
+            component: Some(name.clone()),
+            what,
+            exit_code: self.nodes.get(name).and_then(|node| node.last_exit),
+            last_probe: self.last_probe(name),
+            log: Vec::new(),
+            hint,
+        };
+        let is_optional = self.is_optional(name);
+        if let Some(node) = self.nodes.get_mut(name) {
+            node.failure = Some(failure.clone());
+        }
+        let reason = failure.what.clone();
+        self.enter(name, Phase::Failed, Some(reason.clone()));
+        if is_optional {
+            let message = format!("{name} failed ({reason}); those that depend on it don't require it");
+            return self.emit(EventKind::Warning { message });
+        }
+        if self.is_selected(name) {
+            self.end_with(Outcome::Failed, vec![failure]);
+        }
+    }
+
+    /// Nothing needs it but edges with `required: false`.
+    fn is_optional(&self, name: &ComponentName) -> bool {
+        let mut gates =
+            self.nodes.values().flat_map(|node| &node.component.gates).filter(|gate| gate.on == *name).peekable();
+        gates.peek().is_some() && gates.all(|gate| !gate.required)
+    }
+
+    /// The run as a whole has failed.
+    pub(super) fn fail_run(&mut self, what: String, hint: Option<String>, outcome: Outcome) {
+        let failure = Failure { component: None, what, exit_code: None, last_probe: None, log: Vec::new(), hint };
+        self.end_with(outcome, vec![failure]);
+    }
+
+    pub(super) fn fail_component_or_run(&mut self, name: Option<ComponentName>, what: String, hint: Option<String>) {
+        match name {
+            Some(name) => self.fail_component(&name, what, hint),
+            None => self.fail_run(what, hint, Outcome::Failed),
+        }
+    }
+
+    pub(super) fn fail_by_deadline(&mut self, deadline: Duration) {
+        let mut failures = Vec::new();
+        let late: Vec<ComponentName> =
+            self.selected().filter(|(_, node)| !node.phase.is_settled()).map(|(name, _)| name.clone()).collect();
+        for name in &late {
+            let Some(node) = self.nodes.get(name) else { continue };
+            let mut what = format!("{} after {}", not_ready(node.phase), human(deadline));
+            if let Some((why, _)) = &node.said_waiting {
+                what = format!("{what}: {why}");
+            }
+            failures.push(Failure {
+                component: Some(name.clone()),
+                what,
+                exit_code: node.last_exit.filter(|_| !node.is_running),
+                last_probe: self.last_probe(name),
+                log: Vec::new(),
+                hint: Some(format!("`convoke logs {name}` shows all it said; `--timeout` gives it longer")),
+            });
+        }
+        if failures.is_empty() {
+            // All settled, but the engine didn't confirm it in time.
+            return self.fail_run(
+                "the engine didn't confirm the cluster in time".into(),
+                None,
+                Outcome::DeadlinePassed,
+            );
+        }
+        let lines = self.stall_lines();
+        self.emit(EventKind::Stalled { lines });
+        self.end_with(Outcome::DeadlinePassed, failures);
+    }
+
+    pub(super) fn last_probe(&self, name: &ComponentName) -> Option<String> {
+        let node = self.nodes.get(name)?;
+        node.ready.last.as_ref().or(node.live.last.as_ref()).map(|answer| answer.text.clone())
+    }
+
+    /// Ends the run.
+    pub(super) fn end(&mut self, outcome: Outcome) {
+        self.end_with(outcome, Vec::new());
+    }
+
+    pub(super) fn end_with(&mut self, outcome: Outcome, failures: Vec<Failure>) {
+        if outcome == Outcome::Interrupted {
+            self.ending = None;
+        }
+        if let Some(ending) = &mut self.ending {
+            // What failed first ends the run; what fails meanwhile is told as well.
+            ending.failures.extend(failures);
+            return;
+        }
+        let mut awaiting = BTreeSet::new();
+        for name in failures.iter().filter_map(|failure| failure.component.clone()) {
+            let node = self.nodes.get(&name);
+            let container = node.filter(|node| node.has_run).and_then(|node| node.containers.first());
+            if let Some(id) = container.map(|c| c.id.clone()) {
+                self.call(Call::LogTail(name.clone(), id));
+                awaiting.insert(name);
+            }
+        }
+        let until = self.now + LOG_PATIENCE;
+        self.ending = Some(Ending { outcome, failures, awaiting, logs: BTreeMap::new(), until });
+    }
+
+    pub(super) fn take_log_tail(&mut self, name: &ComponentName, lines: Vec<String>) {
+        if let Some(ending) = &mut self.ending {
+            ending.awaiting.remove(name);
+            ending.logs.insert(name.clone(), lines);
+        }
+    }
+
+    /// Ends the run for good once nothing more is waited for.
+    pub(super) fn conclude(&mut self) {
+        let Some(ending) = &self.ending else { return };
+        if !ending.awaiting.is_empty() && self.now < ending.until {
+            let until = ending.until;
+            return self.wake_at(until);
+        }
+        let Some(mut ending) = self.ending.take() else { return };
+        for mut failure in ending.failures {
+            if let Some(lines) = failure.component.as_ref().and_then(|name| ending.logs.remove(name)) {
+                failure.log = lines;
+            }
+            self.emit(EventKind::Failed { failure });
+        }
+        let outcome = ending.outcome;
+        let endpoints = self.endpoints();
+        self.emit(EventKind::RunFinished { outcome, endpoints });
+        self.out.push(Effect::Finish(outcome));
+        self.is_over = true;
+    }
+
+    fn endpoints(&self) -> Vec<PublishedEndpoint> {
+        let mut endpoints = Vec::new();
+        for (name, node) in self.selected().filter(|(_, node)| node.is_running) {
+            for port in node.containers.iter().flat_map(|container| &container.ports) {
+                let (Some(ip), Some(host_port)) = (port.host_ip, port.host_port) else { continue };
+                endpoints.push(PublishedEndpoint {
+                    component: name.clone(),
+                    host: std::net::SocketAddr::new(ip, host_port).to_string(),
+                    port: port.container_port,
+                    protocol: port.protocol.as_str().to_owned(),
+                });
+            }
+        }
+        endpoints
+    }
+}
+
+fn not_ready(phase: Phase) -> String {
+    match phase {
+        Phase::Live | Phase::Started => format!("{phase} but not ready"),
+        _ => format!("still {phase}"),
+    }
+}

@@ -1,0 +1,163 @@
+//! What goes into the driver and what comes out.
+
+use std::time::Duration;
+
+use crate::cluster::{Build, Probe};
+use crate::engine::{
+    CreateContainer, CreateNetwork, CreateVolume, EngineError, ImageInfo, Observed, ObservedContainer, Progress,
+};
+use crate::event::{Event, Outcome};
+use crate::names::{ComponentName, ContainerId, NetworkKey, VolumeKey};
+use crate::probe::{Answer, Target};
+
+/// Something that the driver learns.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// The run begins.
+    Begin,
+    /// The time asked for by [`Effect::Wake`] has come.
+    Tick,
+    /// News of the engine's event stream.
+    Feed(Feed),
+    /// A call ended.
+    Done(Done),
+    /// A pull or build goes on.
+    Progress {
+        /// Image reference.
+        image: String,
+        /// How far.
+        progress: Progress,
+    },
+    /// A probe was answered.
+    Answered {
+        /// The component.
+        component: ComponentName,
+        /// The run of the component that was asked.
+        run: u64,
+        /// Which of its probes.
+        which: Which,
+        /// The answer.
+        answer: Answer,
+    },
+    /// The user wants to end it.
+    Interrupt,
+}
+
+/// News of the event stream.
+#[derive(Debug, Clone)]
+pub enum Feed {
+    /// It is in place: whatever happens from now on will be told.
+    Subscribed,
+    /// Something happened to a container.
+    Changed {
+        /// Its id.
+        id: ContainerId,
+        /// The engine's word.
+        action: String,
+    },
+    /// It broke; a new one must be asked for.
+    Lost,
+}
+
+/// Which of a component's probes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Which {
+    /// Liveness.
+    Live,
+    /// Readiness.
+    Ready,
+}
+
+/// A call's result.
+#[derive(Debug, Clone)]
+pub enum Done {
+    /// [`Call::Observe`].
+    Observed(Result<Box<Observed>, EngineError>),
+    /// [`Call::Inspect`].
+    Inspected(ComponentName, ContainerId, Result<Option<Box<ObservedContainer>>, EngineError>),
+    /// [`Call::FindImage`] and [`Call::ObtainImage`].
+    Image(String, Result<Option<ImageInfo>, EngineError>),
+    /// [`Call::CreateNetwork`]: the network's id.
+    NetworkCreated(NetworkKey, Result<String, EngineError>),
+    /// [`Call::CreateVolume`].
+    VolumeCreated(VolumeKey, Result<(), EngineError>),
+    /// [`Call::Create`].
+    Created(ComponentName, Result<ContainerId, EngineError>),
+    /// [`Call::Start`].
+    Started(ComponentName, ContainerId, Result<(), EngineError>),
+    /// [`Call::Stop`], [`Call::Remove`] or [`Call::Rename`] of a component's container.
+    Changed(ComponentName, Result<(), EngineError>),
+    /// [`Call::RemoveSurplus`].
+    SurplusRemoved(ContainerId, Result<(), EngineError>),
+    /// [`Call::LogTail`]: last lines.
+    LogTail(ComponentName, Vec<String>),
+}
+
+/// Something that the shell is to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Subscribe to the engine's events, after a pause.
+    Watch {
+        /// Pause before.
+        after: Duration,
+    },
+    /// Make a call; its end comes back as [`Input::Done`].
+    Call(Call),
+    /// Ask a component; the answer comes back as [`Input::Answered`].
+    Ask {
+        /// The component's run.
+        run: u64,
+        /// Which probe.
+        which: Which,
+        /// The probe.
+        probe: Probe,
+        /// Whom.
+        target: Target,
+    },
+    /// Answers of this component's attempts in flight no longer matter: drop them.
+    Abandon(ComponentName),
+    /// Send [`Input::Tick`] at this time since the run began (the earliest of several wins).
+    Wake(Duration),
+    /// Tell the reporters.
+    Emit(Event),
+    /// The run is over; nothing follows.
+    Finish(Outcome),
+}
+
+/// An engine call.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Call {
+    /// List everything.
+    Observe,
+    /// Look at one container.
+    Inspect(ComponentName, ContainerId),
+    /// Look whether an image is there.
+    FindImage(String),
+    /// Pull or build an image, then look at it.
+    ObtainImage {
+        /// Reference.
+        image: String,
+        /// How to build it; None: pull.
+        build: Option<Build>,
+        /// Service whose build it is, for labels.
+        service: String,
+    },
+    /// Make a network.
+    CreateNetwork(NetworkKey, CreateNetwork),
+    /// Make a volume.
+    CreateVolume(VolumeKey, CreateVolume),
+    /// Make a container.
+    Create(Box<CreateContainer>),
+    /// Start a container.
+    Start(ComponentName, ContainerId),
+    /// Stop a container that will be replaced or started anew.
+    Stop(ComponentName, ContainerId, Duration),
+    /// Remove a container; its anonymous volumes too if told so.
+    Remove(ComponentName, ContainerId, bool),
+    /// Give a replacement its name.
+    Rename(ComponentName, ContainerId, String),
+    /// Remove a replica too many.
+    RemoveSurplus(ContainerId),
+    /// Read the last log lines of a component.
+    LogTail(ComponentName, ContainerId),
+}

@@ -1,0 +1,182 @@
+//! What the driver knows of one component.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::pace::Pace;
+use crate::cluster::{Component, Probe};
+use crate::engine::{HealthStatus, ObservedContainer, Status};
+use crate::event::{Failure, Phase};
+use crate::names::{ComponentName, ContainerId};
+use crate::probe::Answer;
+
+/// One component as the driver sees it.
+#[derive(Debug)]
+pub struct Node {
+    /// What it should be.
+    pub component: Component,
+    /// Its containers by what was last seen; usually one.
+    pub containers: Vec<ObservedContainer>,
+    /// Where it is.
+    pub phase: Phase,
+    /// Since when.
+    pub phase_since: Duration,
+    /// A call about it is in flight.
+    pub busy: bool,
+    /// Counts its runs: goes up with every start that was seen or made.
+    pub run: u64,
+    /// Counts what may have changed it: an inspection that began under another number proves nothing.
+    pub epoch: u64,
+    /// The epoch of the inspection in flight.
+    pub inspecting: Option<u64>,
+    /// It should be looked at.
+    pub dirty: bool,
+    /// Start time of the engine that the present run replaced: a container whose start time is still this one has not
+    /// run since.
+    pub baseline: Option<Timestamp>,
+    /// Start time by which the present run is known, once inspected.
+    pub started_at: Option<Timestamp>,
+    /// It runs, as far as known.
+    pub is_running: bool,
+    /// When its present run began, on the driver's clock.
+    pub running_since: Duration,
+    /// This run of convoke started it.
+    pub started_here: bool,
+    /// It ran at some time during this run of convoke.
+    pub has_run: bool,
+    /// Not before this time is the next call about it made (after a failed one).
+    pub retry_at: Duration,
+    /// A container of it was removed, stopped or renamed: nothing is decided before a list shows the result.
+    pub awaits_list: bool,
+    /// Failed calls in a row.
+    pub failures_in_row: u32,
+    /// It exited early and waits for these peers (the early-exit rule).
+    pub early_exit: Option<EarlyExit>,
+    /// How often the early-exit rule started it again.
+    pub early_restarts: u32,
+    /// How often it was started again because the engine had gone away.
+    pub outage_restarts: u32,
+    /// Restarts that the engine's policy made, as last seen.
+    pub policy_restarts: u64,
+    /// Last exit code seen.
+    pub last_exit: Option<i64>,
+    /// Its probes.
+    pub live: Track,
+    /// Its probes.
+    pub ready: Track,
+    /// Why it failed.
+    pub failure: Option<Failure>,
+    /// What was last said about its waiting.
+    pub said_waiting: Option<(String, Vec<ComponentName>)>,
+    /// Image's health check, once the image is known.
+    pub image_health: Option<crate::cluster::HealthCheck>,
+}
+
+/// A component that exited before its peers were ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EarlyExit {
+    /// The peers that were not ready.
+    pub peers: BTreeSet<ComponentName>,
+    /// When it exited.
+    pub at: Duration,
+}
+
+/// How far one probe of a component's present run is.
+#[derive(Debug, Default)]
+pub struct Track {
+    /// When to ask next; None: nothing to ask.
+    pub pace: Option<Pace>,
+    /// An attempt is in flight.
+    pub asking: bool,
+    /// When it last passed.
+    pub passed: Option<Duration>,
+    /// The last answer.
+    pub last: Option<Answer>,
+    /// Since when the probe's program has been missing.
+    pub impossible_since: Option<Duration>,
+    /// It passed, and has to be asked again for the verdict.
+    pub recheck: bool,
+    /// It accepted a connection or ran a command at least once.
+    pub connected: bool,
+}
+
+impl Node {
+    /// A component of which nothing is known yet.
+    #[must_use]
+    pub fn new(component: Component) -> Self {
+        Self {
+            component,
+            containers: Vec::new(),
+            phase: Phase::Pending,
+            phase_since: Duration::ZERO,
+            busy: false,
+            run: 0,
+            epoch: 0,
+            inspecting: None,
+            dirty: false,
+            baseline: None,
+            started_at: None,
+            is_running: false,
+            running_since: Duration::ZERO,
+            started_here: false,
+            has_run: false,
+            retry_at: Duration::ZERO,
+            awaits_list: false,
+            failures_in_row: 0,
+            early_exit: None,
+            early_restarts: 0,
+            outage_restarts: 0,
+            policy_restarts: 0,
+            last_exit: None,
+            live: Track::default(),
+            ready: Track::default(),
+            failure: None,
+            said_waiting: None,
+            image_health: None,
+        }
+    }
+
+    /// The container with this id, if it is one of its own.
+    #[must_use]
+    pub fn container(&self, id: &ContainerId) -> Option<&ObservedContainer> {
+        self.containers.iter().find(|container| container.id == *id)
+    }
+
+    /// What decides its readiness.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        let probes = &self.component.probes;
+        if let Some(probe) = &probes.ready {
+            return Readiness::Probe(probe.clone());
+        }
+        match crate::plan::request::health_in_force(&self.component, self.image_health.as_ref()) {
+            Some(health) => Readiness::Health(health.as_probe()),
+            None => Readiness::Runs,
+        }
+    }
+
+    /// The engine's own verdict about the run, if the container has a health check.
+    #[must_use]
+    pub fn engine_health(&self) -> Option<HealthStatus> {
+        let running = self.containers.iter().find(|c| c.state.status == Status::Running)?;
+        running.state.health.as_ref().map(|health| health.status)
+    }
+
+    /// Peers that it declared, gating or not.
+    pub fn peers(&self) -> impl Iterator<Item = &ComponentName> {
+        self.component.needs.iter().chain(self.component.gates.iter().map(|gate| &gate.on))
+    }
+}
+
+/// What decides a component's readiness.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// Its readiness probe.
+    Probe(Probe),
+    /// Its health check, run by convoke; the engine's `healthy` counts as well.
+    Health(Probe),
+    /// Running for a second.
+    Runs,
+}

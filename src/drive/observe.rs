@@ -1,0 +1,359 @@
+//! Taking in what the engine shows: lists and inspections become what is known of each component.
+
+use std::collections::BTreeMap;
+
+use super::driver::{Driver, ENGINE_PATIENCE, ObserveInFlight, SLOW_TICK};
+use super::input::Call;
+use super::node::{Node, Track};
+use crate::engine::{EngineError, ErrorKind, HealthStatus, Observed, ObservedContainer, Status};
+use crate::event::{EventKind, Failure, Outcome, Phase};
+use crate::names::{ComponentName, ContainerId};
+use crate::plan::diff;
+
+impl Driver {
+    /// Asks for a list or inspections where they are due.
+    pub(super) fn look(&mut self) {
+        let due = self.last_observed + SLOW_TICK;
+        if self.observed.is_some() && self.now >= due {
+            self.observe_again = true;
+        }
+        if self.observe_again && self.observing.is_none() && self.subscribed {
+            self.observe_again = false;
+            let epochs = self.nodes.iter().map(|(name, node)| (name.clone(), node.epoch)).collect();
+            let confirms = self.all_settled();
+            self.observing = Some(ObserveInFlight { at: self.now, epochs, confirms });
+            self.call(Call::Observe);
+        } else if self.observing.is_none() {
+            self.wake_at(due.max(self.now));
+        }
+        for name in self.nodes.keys().cloned().collect::<Vec<_>>() {
+            self.look_at(&name);
+        }
+    }
+
+    fn look_at(&mut self, name: &ComponentName) {
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        if !node.dirty || node.inspecting.is_some() {
+            return;
+        }
+        let [container] = node.containers.as_slice() else {
+            // None, or two in the middle of a replacement: a list tells which.
+            node.dirty = false;
+            self.observe_again = true;
+            return;
+        };
+        node.dirty = false;
+        node.inspecting = Some(node.epoch);
+        let id = container.id.clone();
+        self.call(Call::Inspect(name.clone(), id));
+    }
+
+    pub(super) fn take_observed(&mut self, result: Result<Box<Observed>, EngineError>) {
+        let Some(asked) = self.observing.take() else { return };
+        self.last_observed = self.now;
+        let observed = match result {
+            Ok(observed) => *observed,
+            Err(error) => return self.observe_failed(&error),
+        };
+        self.unreachable_since = None;
+        let is_first = self.observed.is_none();
+        if is_first && self.refuse_foreign(&observed) {
+            return;
+        }
+        let (mut by_component, surplus) = diff::assign_containers(&self.cluster, &observed);
+        if is_first {
+            self.announce_plan(&observed);
+        }
+        self.take_surplus(surplus);
+        self.take_objects(&observed);
+        self.observed = Some(observed);
+        let after_outage = std::mem::take(&mut self.after_outage);
+        for name in self.nodes.keys().cloned().collect::<Vec<_>>() {
+            let containers = by_component.remove(&name).unwrap_or_default();
+            let Some(node) = self.nodes.get_mut(&name) else { continue };
+            if asked.epochs.get(&name) != Some(&node.epoch) {
+                node.dirty = true;
+                if node.containers.is_empty() && !node.busy {
+                    self.observe_again = true;
+                }
+                continue;
+            }
+            node.awaits_list = false;
+            self.reflect(&name, containers, is_first, after_outage && !is_first);
+        }
+        if asked.confirms && self.all_settled() {
+            self.confirmed_at = Some(asked.at);
+        }
+    }
+
+    fn observe_failed(&mut self, error: &EngineError) {
+        self.note_trouble(error);
+        self.observe_again = true;
+        self.subscribed &= error.kind != ErrorKind::Unreachable || self.observed.is_some();
+        if !error.kind.is_transient() {
+            self.fail_run(
+                error.to_string(),
+                Some("is the engine healthy? try `convoke doctor`".into()),
+                Outcome::Failed,
+            );
+        }
+        // Not at once again: the next tick does it.
+        self.observe_again = false;
+        self.last_observed = self.now;
+        if self.observed.is_none() {
+            self.observe_again = true;
+        }
+    }
+
+    /// Notes that the engine didn't answer; ends the run if that has gone on for too long.
+    pub(super) fn note_trouble(&mut self, error: &EngineError) {
+        if !matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Timeout(_)) {
+            return;
+        }
+        let since = *self.unreachable_since.get_or_insert(self.now);
+        if self.now >= since + ENGINE_PATIENCE {
+            let hint = Some("is the engine running? try `convoke doctor`".into());
+            self.fail_run(error.to_string(), hint, Outcome::EngineUnreachable);
+        }
+    }
+
+    /// Objects under our names that aren't ours: nothing is touched, the run ends.
+    fn refuse_foreign(&mut self, observed: &Observed) -> bool {
+        let mut failures = Vec::new();
+        for (name, node) in self.selected() {
+            let taken =
+                observed.foreign_containers.iter().find(|foreign| foreign.name == node.component.container_name);
+            let Some(foreign) = taken else { continue };
+            let hint = match &foreign.project {
+                Some(project) => {
+                    format!("remove it with `docker compose -p {project} down`, or choose another name with -p")
+                }
+                None => format!("remove it with `docker rm -f {}`, or choose another name with -p", foreign.name),
+            };
+            failures.push(Failure {
+                component: Some(name.clone()),
+                what: format!("a container named {} is there already, and convoke didn't make it", foreign.name),
+                exit_code: None,
+                last_probe: None,
+                log: Vec::new(),
+                hint: Some(hint),
+            });
+        }
+        let refused = !failures.is_empty();
+        if refused {
+            self.end_with(Outcome::Failed, failures);
+        }
+        refused
+    }
+
+    fn announce_plan(&mut self, observed: &Observed) {
+        let plan = diff::plan(&self.cluster, observed, &self.image_ids());
+        for orphan in &plan.orphans {
+            let message =
+                format!("{orphan} runs in this cluster, and the file doesn't have it; `convoke down` removes it");
+            self.emit(EventKind::Warning { message });
+        }
+        self.emit(EventKind::Planned { actions: plan.actions });
+    }
+
+    fn take_surplus(&mut self, surplus: Vec<ObservedContainer>) {
+        if self.options.from_labels || self.options.only.is_some() {
+            return;
+        }
+        for container in surplus {
+            if diff::belongs_to_file(&self.cluster, &container) {
+                self.surplus.entry(container.id).or_insert(false);
+            }
+        }
+    }
+
+    pub(super) fn take_inspected(
+        &mut self,
+        name: &ComponentName,
+        id: &ContainerId,
+        result: Result<Option<Box<ObservedContainer>>, EngineError>,
+    ) {
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        let asked = node.inspecting.take();
+        let seen = match result {
+            Ok(seen) => seen,
+            Err(error) => {
+                // The slow tick looks again.
+                self.note_trouble(&error);
+                return;
+            }
+        };
+        self.unreachable_since = None;
+        if asked != Some(node.epoch) {
+            node.dirty = true;
+            return;
+        }
+        let mut containers = std::mem::take(&mut node.containers);
+        containers.retain(|container| container.id != *id);
+        if let Some(container) = seen {
+            containers.insert(0, *container);
+        }
+        self.reflect(name, containers, false, false);
+    }
+
+    /// Makes what was seen of a component's containers its state.
+    fn reflect(
+        &mut self,
+        name: &ComponentName,
+        containers: Vec<ObservedContainer>,
+        is_first: bool,
+        after_outage: bool,
+    ) {
+        let image_id = self.image_id_of(name);
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        node.containers = containers;
+        let standing = diff::Standing::judge(&node.component, image_id.as_deref(), &node.containers);
+        let Some(container) = standing.current.or_else(|| standing.outdated.first().map(|(c, _)| c.clone())) else {
+            return self.reflect_absence(name);
+        };
+        if is_first && !is_up(&container) {
+            node.baseline = container.state.started_at;
+        }
+        node.policy_restarts = node.policy_restarts.max(container.state.restart_count);
+        match container.state.status {
+            Status::Running => self.reflect_running(name, &container, is_first),
+            Status::Paused => {
+                self.reflect_running(name, &container, is_first);
+                self.enter(name, Phase::Unhealthy, Some("it is paused".into()));
+            }
+            Status::Restarting => self.reflect_restarting(name, &container),
+            Status::Exited | Status::Dead | Status::Removing => self.reflect_ended(name, &container, after_outage),
+            Status::Created => {
+                node.stop_running();
+                if node.phase < Phase::Created {
+                    self.enter(name, Phase::Created, None);
+                }
+            }
+        }
+    }
+
+    fn reflect_absence(&mut self, name: &ComponentName) {
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        node.stop_running();
+        node.baseline = None;
+        if node.failure.is_none() && node.phase > Phase::Creating {
+            self.out.push(super::Effect::Abandon(name.clone()));
+            self.enter(name, Phase::Pending, Some("its container is gone".into()));
+        }
+    }
+
+    fn reflect_running(&mut self, name: &ComponentName, container: &ObservedContainer, is_first: bool) {
+        let now = self.now;
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        let started_at = container.state.started_at;
+        if node.is_running && (node.started_at.is_none() || node.started_at == started_at) {
+            node.started_at = started_at;
+        } else {
+            node.begin_run(now, started_at);
+            self.out.push(super::Effect::Abandon(name.clone()));
+            let reason = is_first.then(|| "it runs already".to_owned());
+            self.enter(name, Phase::Started, reason);
+        }
+        self.reflect_health(name);
+    }
+
+    /// The engine's own health check: `healthy` passes, `unhealthy` takes a pass back.
+    fn reflect_health(&mut self, name: &ComponentName) {
+        let Some(node) = self.nodes.get(name) else { return };
+        match (node.engine_health(), node.uses_engine_health()) {
+            (Some(HealthStatus::Healthy), true) if node.ready.passed.is_none() => self.pass_ready(name),
+            (Some(HealthStatus::Unhealthy), true) if node.phase == Phase::Ready => {
+                self.unpass_ready(name, "the engine calls it unhealthy".into());
+            }
+            _ => {}
+        }
+    }
+
+    fn reflect_restarting(&mut self, name: &ComponentName, container: &ObservedContainer) {
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        let code = container.state.exit_code;
+        let is_news = node.is_running || node.phase != Phase::Restarting;
+        node.stop_running();
+        node.has_run = true;
+        node.last_exit = Some(code);
+        if is_news {
+            self.out.push(super::Effect::Abandon(name.clone()));
+            let oom = container.state.oom_killed;
+            self.emit(EventKind::Exited { component: name.clone(), code, oom, restarts: true });
+            self.enter(name, Phase::Restarting, Some(format!("exited {code}")));
+        }
+        // The engine tells of the next start by an event; the slow tick covers a lost one.
+    }
+
+    fn reflect_ended(&mut self, name: &ComponentName, container: &ObservedContainer, after_outage: bool) {
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        node.stop_running();
+        let has_run = container.state.started_at.is_some() && container.state.started_at != node.baseline;
+        if has_run {
+            node.has_run = true;
+            self.out.push(super::Effect::Abandon(name.clone()));
+            return self.judge_exit(name, container, after_outage);
+        }
+        if node.early_exit.is_some() || node.phase.is_settled() || node.failure.is_some() {
+            return;
+        }
+        if node.component.completes && container.state.exit_code == 0 && container.state.started_at.is_some() {
+            return self.enter(name, Phase::Completed, Some("it completed in an earlier run".into()));
+        }
+        if node.phase < Phase::Starting {
+            self.enter(name, Phase::Created, None);
+        }
+    }
+
+    pub(super) fn image_id_of(&self, name: &ComponentName) -> Option<String> {
+        self.nodes.get(name).and_then(|node| self.image_ids().remove(&node.component.image))
+    }
+
+    /// Ids of the images that are known.
+    pub(super) fn image_ids(&self) -> BTreeMap<String, String> {
+        self.images
+            .iter()
+            .filter_map(|(reference, state)| state.info().map(|info| (reference.clone(), info.id.clone())))
+            .collect()
+    }
+}
+
+fn is_up(container: &ObservedContainer) -> bool {
+    matches!(container.state.status, Status::Running | Status::Paused | Status::Restarting)
+}
+
+impl Node {
+    /// A new run of the component began.
+    pub(super) fn begin_run(&mut self, now: std::time::Duration, started_at: Option<jiff::Timestamp>) {
+        self.run += 1;
+        self.is_running = true;
+        self.has_run = true;
+        self.running_since = now;
+        self.started_at = started_at;
+        self.early_exit = None;
+        self.live = Track::default();
+        self.ready = Track::default();
+    }
+
+    /// It doesn't run any more.
+    pub(super) fn stop_running(&mut self) {
+        if self.is_running {
+            self.run += 1;
+        }
+        self.is_running = false;
+        self.started_at = None;
+        self.live = Track { last: self.live.last.take(), ..Track::default() };
+        self.ready = Track { last: self.ready.last.take(), ..Track::default() };
+    }
+
+    /// Whether the engine's health status says anything about readiness.
+    fn uses_engine_health(&self) -> bool {
+        use super::node::Readiness;
+        use crate::cluster::ProbeAction;
+        match self.readiness() {
+            Readiness::Health(_) => true,
+            Readiness::Probe(probe) => probe.action == ProbeAction::EngineHealth,
+            Readiness::Runs => false,
+        }
+    }
+}

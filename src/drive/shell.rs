@@ -1,0 +1,367 @@
+//! The loop around the driver: carries its effects out against an engine and brings back what came of them.
+//!
+//! Nothing is decided here. Calls run as tasks; whatever they find comes back as an [`Input`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::time::Duration;
+
+use futures::StreamExt;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
+use tracing::{Instrument, debug, info_span};
+
+use super::driver::Driver;
+use super::input::{Call, Done, Effect, Feed, Input};
+use crate::cluster::{Build, Cluster, ProbeAction};
+use crate::engine::{BuildRequest, Engine, EngineError, EngineEventKind, ImageInfo, LogQuery, Progress};
+use crate::event::{Event, EventKind, Outcome};
+use crate::mask::Masker;
+use crate::names::{ClusterName, ComponentName, ContainerId};
+use crate::plan::request;
+use crate::probe::Prober;
+
+/// So many of the last log lines go into a failure report.
+pub const LOG_LINES: usize = 20;
+/// Reading them may take so long.
+const LOG_LIMIT: Duration = Duration::from_millis(700);
+/// Calls that change something and are in flight when the run ends are waited for so long: a dropped call isn't undone,
+/// and who cleans up wants to see what it made.
+const SETTLE_LIMIT: Duration = Duration::from_millis(1500);
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct RunEnd {
+    /// How.
+    pub outcome: Outcome,
+    /// Components whose containers this run started.
+    pub started_here: BTreeSet<ComponentName>,
+}
+
+/// Runs the driver to its end. `interrupt` resolves when the user wants it to end; `report` gets every event.
+pub async fn run<E: Engine, P: Prober>(
+    driver: Driver,
+    engine: E,
+    prober: P,
+    interrupt: impl Future<Output = ()>,
+    mut report: impl FnMut(Event),
+) -> RunEnd {
+    let mut shell = Shell::new(driver, engine, prober);
+    tokio::pin!(interrupt);
+    let mut interrupted = false;
+    let mut effects = shell.step(Input::Begin);
+    loop {
+        if let Some(outcome) = shell.carry_out(effects, &mut report) {
+            shell.settle().await;
+            return RunEnd { outcome, started_here: shell.driver.started_here() };
+        }
+        let wake = shell.wake;
+        let input = tokio::select! {
+            biased;
+            () = &mut interrupt, if !interrupted => {
+                interrupted = true;
+                Input::Interrupt
+            }
+            Some(input) = shell.inbox.recv() => input,
+            () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => Input::Tick,
+        };
+        effects = shell.step(input);
+    }
+}
+
+struct Shell<E, P> {
+    driver: Driver,
+    cluster: ClusterName,
+    labels: BTreeMap<String, String>,
+    masker: Masker,
+    context: Context<E>,
+    prober: P,
+    began: Instant,
+    wake: Option<Instant>,
+    inbox: UnboundedReceiver<Input>,
+    watch: JoinSet<()>,
+    reads: JoinSet<()>,
+    changes: JoinSet<()>,
+    asks: JoinSet<()>,
+    droppable: BTreeMap<ComponentName, Vec<AbortHandle>>,
+}
+
+/// What a task needs.
+#[derive(Clone)]
+struct Context<E> {
+    engine: E,
+    outbox: UnboundedSender<Input>,
+}
+
+impl<E: Engine, P: Prober> Shell<E, P> {
+    fn new(driver: Driver, engine: E, prober: P) -> Self {
+        let (outbox, inbox) = unbounded_channel();
+        let cluster: &Cluster = &driver.cluster;
+        let masker = Masker::new(cluster.components.values().flat_map(|component| &component.secrets));
+        Self {
+            cluster: cluster.name.clone(),
+            labels: request::base_labels(cluster, &driver.options.run),
+            masker,
+            driver,
+            context: Context { engine, outbox },
+            prober,
+            began: Instant::now(),
+            wake: None,
+            inbox,
+            watch: JoinSet::new(),
+            reads: JoinSet::new(),
+            changes: JoinSet::new(),
+            asks: JoinSet::new(),
+            droppable: BTreeMap::new(),
+        }
+    }
+
+    fn step(&mut self, input: Input) -> Vec<Effect> {
+        let input = self.mask(input);
+        self.driver.step(self.began.elapsed(), input)
+    }
+
+    /// Secrets never get past here: not from log lines, not from a probe's answer.
+    fn mask(&self, input: Input) -> Input {
+        match input {
+            Input::Answered { component, run, which, mut answer } => {
+                answer.text = self.masker.mask(&answer.text);
+                Input::Answered { component, run, which, answer }
+            }
+            Input::Done(Done::LogTail(name, lines)) => {
+                let lines = lines.iter().map(|line| self.masker.mask(line)).collect();
+                Input::Done(Done::LogTail(name, lines))
+            }
+            other => other,
+        }
+    }
+
+    /// Carries effects out; Some when the run is over.
+    fn carry_out(&mut self, effects: Vec<Effect>, report: &mut impl FnMut(Event)) -> Option<Outcome> {
+        self.wake = None;
+        let mut outcome = None;
+        for effect in effects {
+            match effect {
+                Effect::Watch { after } => self.watch(after),
+                Effect::Call(call) => self.call(call),
+                Effect::Ask { run, which, probe, target } => {
+                    let name = target.component.clone();
+                    let span = info_span!("component", name = %name);
+                    let (prober, outbox) = (self.prober.clone(), self.context.outbox.clone());
+                    let is_exec = matches!(probe.action, ProbeAction::Exec { .. });
+                    let task = async move {
+                        let answer = prober.ask(&target, &probe).await;
+                        debug!(probe = %probe.action.describe(), verdict = ?answer.verdict, text = %answer.text, "answered");
+                        _ = outbox.send(Input::Answered { component: target.component, run, which, answer });
+                    };
+                    let handle = self.asks.spawn(task.instrument(span));
+                    if !is_exec {
+                        self.droppable.entry(name).or_default().push(handle);
+                    }
+                }
+                Effect::Abandon(name) => {
+                    // An exec can't be taken back: its answer is waited for, and ignored.
+                    for handle in self.droppable.remove(&name).unwrap_or_default() {
+                        handle.abort();
+                    }
+                }
+                Effect::Wake(at) => self.wake = Some(self.began + at),
+                Effect::Emit(event) => {
+                    trace_event(&event);
+                    report(event);
+                }
+                Effect::Finish(end) => outcome = Some(end),
+            }
+        }
+        self.reap();
+        outcome
+    }
+
+    /// Forgets tasks that have ended.
+    fn reap(&mut self) {
+        for set in [&mut self.reads, &mut self.changes, &mut self.asks] {
+            while set.try_join_next().is_some() {}
+        }
+        for handles in self.droppable.values_mut() {
+            handles.retain(|handle| !handle.is_finished());
+        }
+    }
+
+    async fn settle(&mut self) {
+        let all = async { while self.changes.join_next().await.is_some() {} };
+        if tokio::time::timeout(SETTLE_LIMIT, all).await.is_err() {
+            debug!(left = self.changes.len(), "calls are still in flight at the end of the run");
+        }
+    }
+
+    fn watch(&mut self, after: Duration) {
+        self.watch.abort_all();
+        let context = self.context.clone();
+        let cluster = self.cluster.clone();
+        self.watch.spawn(async move {
+            tokio::time::sleep(after).await;
+            let mut events = context.engine.events(&cluster);
+            while let Some(event) = events.next().await {
+                let feed = match event.map(|event| event.kind) {
+                    Ok(EngineEventKind::Subscribed) => Feed::Subscribed,
+                    Ok(EngineEventKind::Container { id, action, .. }) => Feed::Changed { id, action },
+                    Err(error) => {
+                        debug!(%error, "the event stream broke");
+                        break;
+                    }
+                };
+                if context.outbox.send(Input::Feed(feed)).is_err() {
+                    return;
+                }
+            }
+            _ = context.outbox.send(Input::Feed(Feed::Lost));
+        });
+    }
+
+    fn call(&mut self, call: Call) {
+        let context = self.context.clone();
+        let span = info_span!("component", name = subject(&call).unwrap_or("cluster"));
+        let changes = !matches!(
+            call,
+            Call::Observe | Call::Inspect(..) | Call::FindImage(_) | Call::ObtainImage { .. } | Call::LogTail(..)
+        );
+        let (cluster, labels) = (self.cluster.clone(), self.labels.clone());
+        let task = async move {
+            debug!(call = verb(&call), "begins");
+            let done = context.make(call, cluster, labels).await;
+            _ = context.outbox.send(Input::Done(done));
+        };
+        let set = if changes { &mut self.changes } else { &mut self.reads };
+        set.spawn(task.instrument(span));
+    }
+}
+
+impl<E: Engine> Context<E> {
+    async fn make(&self, call: Call, cluster: ClusterName, labels: BTreeMap<String, String>) -> Done {
+        let engine = &self.engine;
+        match call {
+            Call::Observe => Done::Observed(engine.observe(&cluster).await.map(Box::new)),
+            Call::Inspect(name, id) => {
+                let seen = engine.inspect(&id).await.map(|seen| seen.map(Box::new));
+                Done::Inspected(name, id, seen)
+            }
+            Call::FindImage(image) => {
+                let found = engine.image(&image).await;
+                Done::Image(image, found)
+            }
+            Call::ObtainImage { image, build, service } => {
+                let found = self.obtain(&image, build, &service, cluster, labels).await;
+                Done::Image(image, found)
+            }
+            Call::CreateNetwork(key, request) => Done::NetworkCreated(key, engine.create_network(&request).await),
+            Call::CreateVolume(key, request) => Done::VolumeCreated(key, engine.create_volume(&request).await),
+            Call::Create(request) => {
+                let name = request.component.clone();
+                Done::Created(name, engine.create_container(&request).await)
+            }
+            Call::Start(name, id) => {
+                let result = engine.start(&id).await;
+                Done::Started(name, id, result)
+            }
+            Call::Stop(name, id, grace) => Done::Changed(name, engine.stop(&id, grace).await),
+            Call::Remove(name, id, volumes) => Done::Changed(name, engine.remove(&id, volumes).await),
+            Call::Rename(name, id, to) => Done::Changed(name, engine.rename(&id, &to).await),
+            Call::RemoveSurplus(id) => {
+                let result = engine.remove(&id, true).await;
+                Done::SurplusRemoved(id, result)
+            }
+            Call::LogTail(name, id) => {
+                let lines = log_tail(engine, &id).await;
+                Done::LogTail(name, lines)
+            }
+        }
+    }
+
+    async fn obtain(
+        &self,
+        image: &str,
+        build: Option<Build>,
+        service: &str,
+        cluster: ClusterName,
+        mut labels: BTreeMap<String, String>,
+    ) -> Result<Option<ImageInfo>, EngineError> {
+        use crate::engine::labels::COMPOSE_SERVICE;
+        let mut steps = match build {
+            Some(build) => {
+                labels.insert(COMPOSE_SERVICE.to_owned(), service.to_owned());
+                self.engine.build(&BuildRequest { tag: image.to_owned(), cluster, build, labels })
+            }
+            None => self.engine.pull(image),
+        };
+        while let Some(step) = steps.next().await {
+            let progress: Progress = step?;
+            _ = self.outbox.send(Input::Progress { image: image.to_owned(), progress });
+        }
+        match self.engine.image(image).await {
+            Ok(None) => Err(EngineError {
+                verb: crate::engine::Verb::FindImage(image.to_owned()),
+                kind: crate::engine::ErrorKind::ImageMissing,
+                message: "it isn't there after the pull or build".into(),
+            }),
+            found => found,
+        }
+    }
+}
+
+/// The last lines of a container's log, as far as they can be had quickly.
+pub async fn log_tail<E: Engine>(engine: &E, id: &ContainerId) -> Vec<String> {
+    let query = LogQuery { follow: false, tail: Some(LOG_LINES), since: None };
+    let mut stream = engine.logs(id, &query);
+    let mut lines = Vec::new();
+    let read = async {
+        while let Some(Ok(line)) = stream.next().await {
+            lines.push(String::from_utf8_lossy(&line.text).into_owned());
+        }
+    };
+    if tokio::time::timeout(LOG_LIMIT, read).await.is_err() {
+        debug!("the log could not be read in time");
+    }
+    lines
+}
+
+fn trace_event(event: &Event) {
+    match &event.kind {
+        EventKind::PhaseChanged { component, phase, reason } => {
+            tracing::info!(component = %component, phase = %phase, reason = reason.as_deref(), "phase");
+        }
+        EventKind::Warning { message } => tracing::warn!("{message}"),
+        other => debug!(?other, "event"),
+    }
+}
+
+fn subject(call: &Call) -> Option<&str> {
+    match call {
+        Call::Inspect(name, _)
+        | Call::Start(name, _)
+        | Call::Stop(name, ..)
+        | Call::Remove(name, ..)
+        | Call::Rename(name, ..)
+        | Call::LogTail(name, _) => Some(name.as_str()),
+        Call::Create(request) => Some(request.component.as_str()),
+        _ => None,
+    }
+}
+
+const fn verb(call: &Call) -> &'static str {
+    match call {
+        Call::Observe => "observe",
+        Call::Inspect(..) => "inspect",
+        Call::FindImage(_) => "find image",
+        Call::ObtainImage { .. } => "obtain image",
+        Call::CreateNetwork(..) => "create network",
+        Call::CreateVolume(..) => "create volume",
+        Call::Create(_) => "create",
+        Call::Start(..) => "start",
+        Call::Stop(..) => "stop",
+        Call::Remove(..) => "remove",
+        Call::Rename(..) => "rename",
+        Call::RemoveSurplus(_) => "remove surplus",
+        Call::LogTail(..) => "read log",
+    }
+}

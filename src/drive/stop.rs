@@ -1,0 +1,253 @@
+//! Stopping and removing a cluster: everything at once, each in a bounded time, by what the engine lists.
+//!
+//! It looks again until nothing is left, so a container that a killed convoke's last call made meanwhile goes as well.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use tokio::time::Instant;
+
+use crate::cluster::Stored;
+use crate::engine::{Engine, EngineError, ErrorKind, Observed, ObservedContainer, ObservedNetwork, Status, labels};
+use crate::event::{Event, EventKind, Failure, Outcome, Phase, Stamp};
+use crate::names::{ClusterName, ComponentName};
+
+/// Calls in flight at most.
+const IN_FLIGHT: usize = 16;
+/// The engine takes a moment to let go of a network after its last container.
+const NETWORK_PATIENCE: Duration = Duration::from_secs(3);
+/// The list is looked at so often at most.
+const ROUNDS: u32 = 5;
+/// Grace of a container that doesn't say: the engine's own default.
+const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+
+/// What is to be stopped or removed.
+#[derive(Debug, Clone)]
+pub struct StopRequest {
+    /// Identifier of the run.
+    pub run: String,
+    /// What was asked, for the record: `stop`, `down`, `restart`.
+    pub command: String,
+    /// Wall clock at the beginning, RFC 3339.
+    pub time: String,
+    /// These components only; None: all of the cluster, and its networks.
+    pub only: Option<BTreeSet<ComponentName>>,
+    /// Remove the containers (and, for the whole cluster, networks).
+    pub remove: bool,
+    /// Remove named volumes as well.
+    pub volumes: bool,
+    /// Not more time than this between signal and SIGKILL.
+    pub grace_limit: Option<Duration>,
+}
+
+/// Stops or removes what `request` says. `interrupt` ends it at once; what was asked of the engine goes on.
+pub async fn stop<E: Engine>(
+    engine: &E,
+    cluster: &ClusterName,
+    request: &StopRequest,
+    interrupt: impl Future<Output = ()>,
+    report: impl FnMut(Event),
+) -> Outcome {
+    let mut stopping = Stopping { engine, cluster, request, report, began: Instant::now(), failures: Vec::new() };
+    let outcome = tokio::select! {
+        biased;
+        () = interrupt => Outcome::Interrupted,
+        outcome = stopping.run() => outcome,
+    };
+    for failure in std::mem::take(&mut stopping.failures) {
+        stopping.emit(EventKind::Failed { failure });
+    }
+    stopping.emit(EventKind::RunFinished { outcome, endpoints: Vec::new() });
+    outcome
+}
+
+struct Stopping<'a, E, R> {
+    engine: &'a E,
+    cluster: &'a ClusterName,
+    request: &'a StopRequest,
+    report: R,
+    began: Instant,
+    failures: Vec<Failure>,
+}
+
+impl<E: Engine, R: FnMut(Event)> Stopping<'_, E, R> {
+    fn emit(&mut self, kind: EventKind) {
+        (self.report)(Event::new(Stamp(self.began.elapsed()), kind));
+    }
+
+    async fn run(&mut self) -> Outcome {
+        let mut is_first = true;
+        for _ in 0..ROUNDS {
+            let observed = match self.observe().await {
+                Ok(observed) => observed,
+                Err(error) => {
+                    let outcome = match error.kind {
+                        ErrorKind::Unreachable | ErrorKind::Timeout(_) => Outcome::EngineUnreachable,
+                        _ => Outcome::Failed,
+                    };
+                    self.fail(None, &error);
+                    return outcome;
+                }
+            };
+            if std::mem::take(&mut is_first) {
+                self.announce(&observed);
+            }
+            if !self.is_work_left(&observed) {
+                return Outcome::Ready;
+            }
+            self.failures.clear();
+            self.containers(&observed).await;
+            if self.request.remove && self.request.only.is_none() {
+                self.networks(&observed).await;
+                self.volumes(&observed).await;
+            }
+        }
+        match self.observe().await {
+            Ok(observed) if !self.is_work_left(&observed) => Outcome::Ready,
+            _ => Outcome::Failed,
+        }
+    }
+
+    async fn observe(&self) -> Result<Observed, EngineError> {
+        let mut attempt = 0;
+        loop {
+            match self.engine.observe(self.cluster).await {
+                Err(error) if error.kind.is_transient() && attempt < 5 => {
+                    tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
+                    attempt += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn announce(&mut self, observed: &Observed) {
+        let components = self.chosen(observed).map(|c| c.component.clone()).collect::<BTreeSet<_>>();
+        self.emit(EventKind::RunStarted {
+            run: self.request.run.clone(),
+            cluster: self.cluster.clone(),
+            command: self.request.command.clone(),
+            time: self.request.time.clone(),
+            components: components.into_iter().collect(),
+        });
+    }
+
+    fn chosen<'o>(&self, observed: &'o Observed) -> impl Iterator<Item = &'o ObservedContainer> {
+        let only = self.request.only.clone();
+        observed.containers.iter().filter(move |c| only.as_ref().is_none_or(|only| only.contains(&c.component)))
+    }
+
+    fn is_work_left(&self, observed: &Observed) -> bool {
+        let whole = self.request.remove && self.request.only.is_none();
+        self.chosen(observed).any(|c| self.request.remove || is_up(c))
+            || (whole && !observed.networks.is_empty())
+            || (whole && self.request.volumes && !observed.volumes.is_empty())
+    }
+
+    async fn containers(&mut self, observed: &Observed) {
+        let chosen: Vec<ObservedContainer> = self.chosen(observed).cloned().collect();
+        let (engine, request) = (self.engine, self.request);
+        let mut results = stream::iter(chosen)
+            .map(|container| async move {
+                let result = stop_one(engine, request, &container).await;
+                (container, result)
+            })
+            .buffer_unordered(IN_FLIGHT);
+        while let Some((container, result)) = results.next().await {
+            let component = container.component.clone();
+            match result {
+                Ok(()) if request.remove => self.emit(EventKind::ComponentRemoved { component }),
+                Ok(()) => self.emit(EventKind::PhaseChanged { component, phase: Phase::Stopped, reason: None }),
+                Err(error) => self.fail(Some(component), &error),
+            }
+        }
+    }
+
+    async fn networks(&mut self, observed: &Observed) {
+        let engine = self.engine;
+        let removals = observed
+            .networks
+            .iter()
+            .map(|network| async move { (network.name.clone(), remove_network(engine, network).await) });
+        for (network, result) in futures::future::join_all(removals).await {
+            match result {
+                Ok(()) => self.emit(EventKind::NetworkRemoved { network }),
+                Err(error) => self.fail(None, &error),
+            }
+        }
+    }
+
+    async fn volumes(&mut self, observed: &Observed) {
+        if !self.request.volumes {
+            return;
+        }
+        let engine = self.engine;
+        let removals = observed
+            .volumes
+            .iter()
+            .map(|volume| async move { (volume.name.clone(), engine.remove_volume(&volume.name).await) });
+        for (volume, result) in futures::future::join_all(removals).await {
+            match result {
+                Ok(()) => self.emit(EventKind::VolumeRemoved { volume }),
+                Err(error) => self.fail(None, &error),
+            }
+        }
+    }
+
+    fn fail(&mut self, component: Option<ComponentName>, error: &EngineError) {
+        let hint = match error.kind {
+            ErrorKind::InUse => Some("something outside the cluster uses it: stop that first".to_owned()),
+            ErrorKind::Unreachable => Some("is the engine running? try `convoke doctor`".to_owned()),
+            _ => None,
+        };
+        let what = error.to_string();
+        self.failures.push(Failure { component, what, exit_code: None, last_probe: None, log: Vec::new(), hint });
+    }
+}
+
+async fn stop_one<E: Engine>(
+    engine: &E,
+    request: &StopRequest,
+    container: &ObservedContainer,
+) -> Result<(), EngineError> {
+    if is_up(container) {
+        let grace = request.grace_limit.unwrap_or(Duration::MAX).min(grace_of(container));
+        match engine.stop(&container.id, grace).await {
+            // The engine goes on with it; removing by force does the rest.
+            Err(error) if !request.remove || !error.kind.is_transient() => return ignore_gone(Err(error)),
+            _ => {}
+        }
+    }
+    if request.remove { ignore_gone(engine.remove(&container.id, true).await) } else { Ok(()) }
+}
+
+fn ignore_gone(result: Result<(), EngineError>) -> Result<(), EngineError> {
+    match result {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// The grace that the container was made with.
+fn grace_of(container: &ObservedContainer) -> Duration {
+    let stored: Option<Stored> = container.label(labels::PROBES).and_then(|text| serde_json::from_str(text).ok());
+    stored.and_then(|stored| stored.stop_grace).unwrap_or(DEFAULT_GRACE)
+}
+
+async fn remove_network<E: Engine>(engine: &E, network: &ObservedNetwork) -> Result<(), EngineError> {
+    let until = Instant::now() + NETWORK_PATIENCE;
+    loop {
+        match engine.remove_network(&network.id).await {
+            Err(error) if error.kind == ErrorKind::InUse && Instant::now() < until => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            other => return ignore_gone(other),
+        }
+    }
+}
+
+fn is_up(container: &ObservedContainer) -> bool {
+    matches!(container.state.status, Status::Running | Status::Paused | Status::Restarting)
+}

@@ -1,0 +1,261 @@
+//! Networks, addresses and host ports.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use super::clock::timestamp;
+use super::world::{Trouble, World};
+use crate::cluster::PortBinding;
+use crate::engine::{CreateNetwork, ErrorKind, ObservedNetwork, Subnet};
+use crate::names::ContainerId;
+
+/// The first host port that the engine picks by itself.
+const FIRST_DYNAMIC_PORT: u16 = 49_153;
+
+/// A network of the world.
+#[derive(Debug, Clone)]
+pub(super) struct FakeNetwork {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) labels: BTreeMap<String, String>,
+    driver: String,
+    subnet: Option<Subnet>,
+    subnet_configured: bool,
+    gateway: Option<Ipv4Addr>,
+    ip_range: Option<Subnet>,
+    created_at: Duration,
+    /// Orders networks that were made at the same instant.
+    number: usize,
+}
+
+impl FakeNetwork {
+    fn observed(&self) -> ObservedNetwork {
+        ObservedNetwork {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            labels: self.labels.clone(),
+            driver: self.driver.clone(),
+            subnet: self.subnet,
+            subnet_configured: self.subnet_configured,
+            gateway: self.gateway,
+            created_at: Some(timestamp(self.created_at)),
+        }
+    }
+}
+
+/// The subnets that the engine gives when none is asked for, as 20.10 has them.
+fn default_pool() -> impl Iterator<Item = Subnet> {
+    let large = (18..32).map(|n| Subnet { base: Ipv4Addr::new(172, n, 0, 0), prefix: 16 });
+    let small = (0..16).map(|n| Subnet { base: Ipv4Addr::new(192, 168, n * 16, 0), prefix: 20 });
+    large.chain(small)
+}
+
+impl World {
+    /// The networks that every engine has.
+    pub(super) fn add_default_networks(&mut self) {
+        for (name, subnet) in [("bridge", Some("172.17.0.0/16")), ("host", None), ("none", None)] {
+            let subnet: Option<Subnet> = subnet.and_then(|text| text.parse().ok());
+            let driver = if name == "none" { "null" } else { name };
+            self.add_network(name, BTreeMap::new(), driver, subnet, false);
+        }
+    }
+
+    fn add_network(
+        &mut self,
+        name: &str,
+        labels: BTreeMap<String, String>,
+        driver: &str,
+        subnet: Option<Subnet>,
+        subnet_configured: bool,
+    ) -> &mut FakeNetwork {
+        let id = self.ids_rng.id();
+        let network = FakeNetwork {
+            id: id.clone(),
+            name: name.to_owned(),
+            labels,
+            driver: driver.to_owned(),
+            subnet,
+            subnet_configured,
+            gateway: subnet.and_then(|subnet| subnet.address(1)),
+            ip_range: None,
+            created_at: self.now,
+            number: self.networks.len(),
+        };
+        self.networks.entry(id).or_insert(network)
+    }
+
+    /// `create_network`.
+    pub(super) fn make_network(&mut self, request: &CreateNetwork) -> Result<String, Trouble> {
+        if self.unique_network_names && self.networks.values().any(|network| network.name == request.name) {
+            return Err((ErrorKind::NameTaken, format!("network with name {} already exists", request.name)));
+        }
+        let taken = |subnet: Subnet| {
+            let mut subnets = self.networks.values().filter_map(|network| network.subnet);
+            subnets.any(|other| other.overlaps(subnet))
+        };
+        let subnet = match request.subnet {
+            Some(subnet) if taken(subnet) => {
+                return Err((ErrorKind::PoolOverlaps, "Pool overlaps with other one on this address space".to_owned()));
+            }
+            Some(subnet) => subnet,
+            None => default_pool()
+                .find(|subnet| !taken(*subnet) && !self.routes.iter().any(|route| route.overlaps(*subnet)))
+                .ok_or_else(|| {
+                    let text = "could not find an available, non-overlapping IPv4 address pool among the defaults";
+                    (ErrorKind::PoolExhausted, text.to_owned())
+                })?,
+        };
+        let driver = request.driver.as_deref().unwrap_or("bridge");
+        let configured = request.subnet.is_some();
+        let network = self.add_network(&request.name, request.labels.clone(), driver, Some(subnet), configured);
+        network.gateway = request.gateway.or(network.gateway);
+        network.ip_range = request.ip_range;
+        Ok(network.id.clone())
+    }
+
+    /// `remove_network`; one that is gone is success.
+    pub(super) fn drop_network(&mut self, id: &str) -> Result<(), Trouble> {
+        let Some(network) = self.networks.get(id).cloned() else { return Ok(()) };
+        self.check_ours("removed network", &network.name, &network.labels);
+        let in_use = self
+            .containers
+            .values()
+            .any(|container| container.runs() && container.endpoints.iter().any(|at| at.network_id == id));
+        if in_use {
+            let text = format!("error while removing network: network {} id {id} has active endpoints", network.name);
+            return Err((ErrorKind::InUse, text));
+        }
+        self.networks.remove(id);
+        Ok(())
+    }
+
+    /// Every network, oldest first.
+    pub(super) fn observed_networks(&self) -> Vec<ObservedNetwork> {
+        let mut networks: Vec<&FakeNetwork> = self.networks.values().collect();
+        networks.sort_by_key(|network| (network.created_at, network.number));
+        networks.into_iter().map(FakeNetwork::observed).collect()
+    }
+
+    /// Subnets of all networks and of the host's routes.
+    pub(super) fn subnets_in_use(&self) -> Vec<Subnet> {
+        let networks = self.networks.values().filter_map(|network| network.subnet);
+        let mut subnets: Vec<Subnet> = networks.chain(self.routes.iter().copied()).collect();
+        subnets.sort_unstable();
+        subnets.dedup();
+        subnets
+    }
+
+    /// Addresses for a container that starts, in the order of its attachments. The real engine finds a conflict only
+    /// now, not when the container is made.
+    pub(super) fn hand_out_addresses(&self, id: &ContainerId) -> Result<Vec<Ipv4Addr>, Trouble> {
+        let Some(container) = self.containers.get(id) else { return Ok(Vec::new()) };
+        let mut addresses = Vec::new();
+        for at in &container.endpoints {
+            let Some(network) = self.networks.get(&at.network_id) else {
+                return Err((ErrorKind::NotFound, format!("network {} not found", at.network_name)));
+            };
+            addresses.push(match at.fixed {
+                Some(address) => self.check_fixed(network, address)?,
+                None => self.free_address(network)?,
+            });
+        }
+        Ok(addresses)
+    }
+
+    fn address_in_use(&self, network: &FakeNetwork, address: Ipv4Addr) -> bool {
+        network.gateway == Some(address)
+            || self
+                .containers
+                .values()
+                .flat_map(|container| &container.endpoints)
+                .any(|at| at.network_id == network.id && at.address == Some(address))
+    }
+
+    fn check_fixed(&self, network: &FakeNetwork, address: Ipv4Addr) -> Result<Ipv4Addr, Trouble> {
+        if !network.subnet_configured {
+            let text = "user specified IP address is supported only when connecting to networks with user configured \
+                        subnets";
+            return Err((ErrorKind::Rejected, text.to_owned()));
+        }
+        if !network.subnet.is_some_and(|subnet| subnet.contains(address)) {
+            let text = format!("no configured subnet or ip-range contain the IP address {address}");
+            return Err((ErrorKind::Rejected, text));
+        }
+        if self.address_in_use(network, address) {
+            return Err((ErrorKind::AddressTaken, "Address already in use".to_owned()));
+        }
+        Ok(address)
+    }
+
+    fn free_address(&self, network: &FakeNetwork) -> Result<Ipv4Addr, Trouble> {
+        let Some(range) = network.ip_range.or(network.subnet) else { return Ok(Ipv4Addr::UNSPECIFIED) };
+        let subnet = network.subnet.unwrap_or(range);
+        let (first, last) = (subnet.address(0), u32::try_from(subnet.size() - 1).ok().and_then(|n| subnet.address(n)));
+        let size = u32::try_from(range.size()).unwrap_or(u32::MAX);
+        (0..size)
+            .filter_map(|n| range.address(n))
+            .find(|address| {
+                Some(*address) != first && Some(*address) != last && !self.address_in_use(network, *address)
+            })
+            .ok_or_else(|| (ErrorKind::Internal, "no available IPv4 addresses on this network's pool".to_owned()))
+    }
+
+    /// Host ports for a container that starts.
+    pub(super) fn bind_ports(&self, id: &ContainerId) -> Result<Vec<PortBinding>, Trouble> {
+        let Some(request) = self.containers.get(id).and_then(|container| container.request.as_ref()) else {
+            return Ok(Vec::new());
+        };
+        let mut bound: Vec<PortBinding> = Vec::new();
+        for port in &request.spec.ports {
+            let mut port = port.clone();
+            port.host_ip = Some(port.host_ip.unwrap_or(request.publish_address));
+            match port.host_port.filter(|number| *number != 0) {
+                Some(number) if self.port_in_use(&port, number, &bound) => {
+                    let ip = port.host_ip.unwrap_or(request.publish_address);
+                    return Err((
+                        ErrorKind::PortTaken,
+                        format!("Bind for {ip}:{number} failed: port is already allocated"),
+                    ));
+                }
+                Some(_) => {}
+                None => {
+                    let mut free = FIRST_DYNAMIC_PORT..=u16::MAX;
+                    port.host_port = free.find(|number| !self.port_in_use(&port, *number, &bound));
+                }
+            }
+            bound.push(port);
+        }
+        Ok(bound)
+    }
+
+    fn port_in_use(&self, wanted: &PortBinding, number: u16, bound: &[PortBinding]) -> bool {
+        let meets = |a: Option<IpAddr>, b: Option<IpAddr>| match (a, b) {
+            (Some(a), Some(b)) => a == b || a.is_unspecified() || b.is_unspecified(),
+            _ => true,
+        };
+        self.busy_ports.contains(&number)
+            || self.containers.values().flat_map(|container| &container.bound).chain(bound).any(|other| {
+                other.host_port == Some(number)
+                    && other.protocol == wanted.protocol
+                    && meets(other.host_ip, wanted.host_ip)
+            })
+    }
+
+    /// Whether a name that a container looks up has an address: in its hosts file, or as a name of a running peer.
+    pub(super) fn resolves(&self, id: &ContainerId, name: &str) -> bool {
+        let Some(container) = self.containers.get(id) else { return false };
+        let in_hosts = container.request.as_ref().is_some_and(|request| {
+            let own = request.spec.extra_hosts.iter().map(|(host, _)| host);
+            own.chain(request.hosts.iter().map(|(host, _)| host)).any(|host| host == name)
+        });
+        let networks: Vec<&str> = container.endpoints.iter().map(|at| at.network_id.as_str()).collect();
+        in_hosts
+            || self.containers.values().filter(|peer| peer.runs()).any(|peer| {
+                peer.endpoints.iter().any(|at| {
+                    networks.contains(&at.network_id.as_str())
+                        && (peer.name == name || at.aliases.iter().any(|alias| alias == name))
+                })
+            })
+    }
+}

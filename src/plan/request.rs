@@ -1,0 +1,147 @@
+//! What the engine is asked to create: labels, attachments, addresses.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::addresses::Addressing;
+use crate::cluster::{Cluster, Component, HealthCheck, Network, Stored, Volume};
+use crate::engine::request::joined_paths;
+use crate::engine::{Attach, CreateContainer, CreateVolume, ObservedContainer, ObservedNetwork, labels};
+use crate::names::NetworkKey;
+
+/// What all containers of a run have in common.
+#[derive(Debug, Clone)]
+pub struct Context<'a> {
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    /// Identifier of the run.
+    pub run: &'a str,
+    /// Where ports without an address are published.
+    pub publish_address: IpAddr,
+    /// The networks as they are.
+    pub networks: &'a BTreeMap<NetworkKey, ObservedNetwork>,
+    /// Addresses and hosts entries.
+    pub addressing: &'a Addressing,
+}
+
+/// The labels that make an object ours, and visible to `docker compose`.
+#[must_use]
+pub fn base_labels(cluster: &Cluster, run: &str) -> BTreeMap<String, String> {
+    let version = env!("CARGO_PKG_VERSION");
+    [
+        (labels::CLUSTER, cluster.name.as_str()),
+        (labels::VERSION, version),
+        (labels::RUN, run),
+        (labels::COMPOSE_PROJECT, cluster.name.as_str()),
+        (labels::COMPOSE_VERSION, version),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .collect()
+}
+
+/// The labels of a network.
+#[must_use]
+pub fn network_labels(cluster: &Cluster, run: &str, network: &Network) -> BTreeMap<String, String> {
+    let mut all = network.labels.clone();
+    all.extend(base_labels(cluster, run));
+    all.insert(labels::COMPOSE_NETWORK.into(), network.key.to_string());
+    all
+}
+
+/// A volume to make.
+#[must_use]
+pub fn volume(cluster: &Cluster, run: &str, volume: &Volume) -> CreateVolume {
+    let mut all = volume.labels.clone();
+    all.extend(base_labels(cluster, run));
+    all.insert(labels::COMPOSE_VOLUME.into(), volume.key.to_string());
+    CreateVolume {
+        name: volume.engine_name.clone(),
+        labels: all,
+        driver: volume.driver.clone(),
+        driver_opts: volume.driver_opts.clone(),
+    }
+}
+
+/// A container to make. `name` differs from the component's own while it replaces another; `replaces` is that other.
+#[must_use]
+pub fn container(
+    context: &Context<'_>,
+    component: &Component,
+    image_id: &str,
+    name: String,
+    replaces: Option<&ObservedContainer>,
+) -> CreateContainer {
+    let hosts = context.addressing.hosts.get(&component.name).cloned().unwrap_or_default();
+    CreateContainer {
+        component: component.name.clone(),
+        name,
+        image: component.image.clone(),
+        spec: component.spec.clone(),
+        health: component.probes.health.clone(),
+        health_disabled: component.probes.health_disabled,
+        labels: container_labels(context, component, image_id),
+        networks: attachments(context, component),
+        volume_names: context.cluster.volumes.iter().map(|(key, v)| (key.to_string(), v.engine_name.clone())).collect(),
+        hosts,
+        publish_address: context.publish_address,
+        carried_volumes: replaces.map(|old| old.anonymous_volumes.clone()).unwrap_or_default(),
+        files: component.files.clone(),
+        owners: component.owners.clone(),
+    }
+}
+
+fn container_labels(context: &Context<'_>, component: &Component, image_id: &str) -> BTreeMap<String, String> {
+    let cluster = context.cluster;
+    let mut all = component.spec.labels.clone();
+    all.extend(base_labels(cluster, context.run));
+    let stored = serde_json::to_string(&Stored::of(component)).expect("probes serialise to JSON: all keys are strings");
+    for (key, value) in [
+        (labels::COMPONENT, component.name.to_string()),
+        (labels::CONFIG_HASH, component.config_hash.clone()),
+        (labels::IMAGE_REFERENCE, component.image.clone()),
+        (labels::PROBES, stored),
+        (labels::COMPOSE_SERVICE, component.service.to_string()),
+        (labels::COMPOSE_NUMBER, component.number.to_string()),
+        (labels::COMPOSE_ONEOFF, "False".to_owned()),
+        (labels::COMPOSE_CONFIG_HASH, component.config_hash.clone()),
+        (labels::COMPOSE_IMAGE, image_id.to_owned()),
+        (labels::COMPOSE_DEPENDS_ON, component.depends_on_label.clone()),
+        (labels::COMPOSE_WORKING_DIR, cluster.working_dir.display().to_string()),
+        (labels::COMPOSE_CONFIG_FILES, joined_paths(&cluster.config_files)),
+    ] {
+        all.insert(key.to_owned(), value);
+    }
+    all
+}
+
+fn attachments(context: &Context<'_>, component: &Component) -> Vec<Attach> {
+    let addresses = context.addressing.addresses.get(&component.name);
+    let attach = |(key, attachment): (&NetworkKey, &crate::cluster::NetworkAttachment)| {
+        let network = context.networks.get(key)?;
+        let mut aliases = vec![component.service.to_string()];
+        for alias in [component.name.to_string(), component.container_name.clone()].iter().chain(&attachment.aliases) {
+            if !aliases.contains(alias) {
+                aliases.push(alias.clone());
+            }
+        }
+        Some(Attach {
+            key: key.clone(),
+            network_id: network.id.clone(),
+            network_name: network.name.clone(),
+            address: addresses.and_then(|all| all.get(key)).copied(),
+            aliases,
+            fail_fast: context.cluster.networks.get(key).is_some_and(Network::is_addressed),
+        })
+    };
+    component.spec.networks.iter().filter_map(attach).collect()
+}
+
+/// The health check in force: the file's, or else the image's, unless switched off.
+#[must_use]
+pub fn health_in_force<'a>(component: &'a Component, of_image: Option<&'a HealthCheck>) -> Option<&'a HealthCheck> {
+    if component.probes.health_disabled {
+        return None;
+    }
+    component.probes.health.as_ref().or(of_image)
+}
