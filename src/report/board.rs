@@ -163,7 +163,8 @@ impl Row {
     #[must_use]
     pub fn note(&self) -> String {
         let said = self.waiting.as_ref().or(self.reason.as_ref()).cloned().unwrap_or_default();
-        let unnamed: Vec<&str> = self.on.iter().map(ComponentName::as_str).filter(|peer| !said.contains(*peer)).collect();
+        let unnamed: Vec<&str> =
+            self.on.iter().map(ComponentName::as_str).filter(|peer| !said.contains(*peer)).collect();
         match (said.is_empty(), unnamed.is_empty()) {
             (_, true) => said,
             (true, false) => format!("waits for {}", unnamed.join(", ")),
@@ -198,7 +199,10 @@ impl Board {
             }
             EventKind::ImageProgress { image, text, current, total } => {
                 let at = event.at;
-                let row = self.images.entry(image.clone()).or_insert_with(|| ImageProgress { since: at, ..Default::default() });
+                let row = self
+                    .images
+                    .entry(image.clone())
+                    .or_insert_with(|| ImageProgress { since: at, ..Default::default() });
                 row.text.clone_from(text);
                 row.current = current.or(row.current);
                 row.total = total.or(row.total);
@@ -315,10 +319,10 @@ mod tests {
         board.tick(Stamp(Duration::from_secs(9)));
         assert_eq!(board.rows["a"].elapsed(Goal::Ready, board.now), Duration::from_millis(300));
         assert_eq!(board.rows["b"].elapsed(Goal::Ready, board.now), Duration::from_secs(9));
-        assert_eq!(board.rows["a"].past, [
-            (Phase::Pending, Duration::from_millis(100)),
-            (Phase::Creating, Duration::from_millis(300))
-        ]);
+        assert_eq!(
+            board.rows["a"].past,
+            [(Phase::Pending, Duration::from_millis(100)), (Phase::Creating, Duration::from_millis(300))]
+        );
     }
 
     #[test]

@@ -51,7 +51,8 @@ impl Lines {
 
     fn phase(&mut self, at: Stamp, component: &ComponentName, phase: Phase, reason: Option<&str>) {
         self.told.remove(component);
-        let silent = matches!(phase, Phase::Creating | Phase::Starting) || (phase == Phase::Pending && reason.is_none());
+        let silent =
+            matches!(phase, Phase::Creating | Phase::Starting) || (phase == Phase::Pending && reason.is_none());
         if silent {
             return;
         }

@@ -93,11 +93,7 @@ impl Report for Reporters {
 /// count from. Returns how the run ended; None if the stream ended without saying so.
 ///
 /// Reporters write to pipes and files and may block: give this a task of its own.
-pub async fn follow(
-    events: impl Stream<Item = Event>,
-    mut reporters: impl Report,
-    began: Instant,
-) -> Option<Outcome> {
+pub async fn follow(events: impl Stream<Item = Event>, mut reporters: impl Report, began: Instant) -> Option<Outcome> {
     let mut events = std::pin::pin!(events);
     let mut ticks = tokio::time::interval(TICK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);

@@ -58,8 +58,7 @@ pub fn critical_path(board: &Board, theme: Theme) -> Option<String> {
     }
     let started = board.rows.iter().filter(|(_, row)| row.phase.is_settled() && was_started(row));
     let (name, row) = started.max_by_key(|(_, row)| row.since)?;
-    let parts: Vec<String> =
-        spent(row).into_iter().map(|(stage, time)| format!("{stage} {}", human(time))).collect();
+    let parts: Vec<String> = spent(row).into_iter().map(|(stage, time)| format!("{stage} {}", human(time))).collect();
     let separator = if theme.unicode { " · " } else { ", " };
     Some(theme.paint(DIM, format!("  last: {name}, {}", parts.join(separator))))
 }
@@ -87,7 +86,9 @@ pub fn next_steps(board: &Board, outcome: Outcome, theme: Theme) -> Option<Strin
             let logs = culprit.or_else(|| board.open().map(|(name, _)| name).next());
             vec!["ps".to_owned(), logs.map_or("logs".to_owned(), |name| format!("logs {name}")), "down".to_owned()]
         }
-        (Goal::Ready, Outcome::EngineUnreachable) => return Some(format!("  next: {}", theme.paint(HINT, "convoke doctor"))),
+        (Goal::Ready, Outcome::EngineUnreachable) => {
+            return Some(format!("  next: {}", theme.paint(HINT, "convoke doctor")));
+        }
         (Goal::Stopped, Outcome::Ready) => vec!["start".to_owned(), "down".to_owned()],
         (Goal::Stopped | Goal::Removed, _) => return None,
     };

@@ -128,10 +128,8 @@ pub fn templates(rows: &[TemplateRow], theme: Theme) -> String {
 /// The checks of `doctor`, each with its hint below; no line end after the last line.
 #[must_use]
 pub fn doctor(rows: &[DoctorRow], theme: Theme) -> String {
-    let cells: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| vec![row.status.as_str().to_owned(), row.check.clone(), row.detail.clone()])
-        .collect();
+    let cells: Vec<Vec<String>> =
+        rows.iter().map(|row| vec![row.status.as_str().to_owned(), row.check.clone(), row.detail.clone()]).collect();
     let mut lines = Vec::new();
     // The first line is the header, which this list has no use for.
     for (row, line) in rows.iter().zip(aligned(&["", "", ""], &cells).into_iter().skip(1)) {
