@@ -147,6 +147,7 @@ impl World {
             finished_at: None,
             restart_count: 0,
             stopped_by_call: false,
+            stopping: false,
             backoff: Duration::ZERO,
             run: 0,
             live: false,
