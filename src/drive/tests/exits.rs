@@ -41,7 +41,7 @@ async fn early_exits_are_bounded() {
 #[tokio::test(start_paused = true)]
 async fn without_the_rule_an_exit_is_a_failure() {
     let engine = engine(1)
-        .behave("a", Behaviour::exits(ms(400), 1).prints(ms(10), "hello").complains(ms(390), "cannot open file"));
+        .behave("a", Behaviour::never_ready(ms(5)).exiting(ms(400), 1).prints(ms(10), "hello").complains(ms(390), "cannot open file"));
     let ran = up(&engine, &cluster([http("a"), http("b")])).await.is(Outcome::Failed);
     let failure = ran.failures()[0];
     assert_eq!((failure.component.as_ref().unwrap().as_str(), failure.exit_code), ("a", Some(1)));
@@ -53,7 +53,7 @@ async fn without_the_rule_an_exit_is_a_failure() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_is_told_in_a_second_even_if_the_log_is_silent() {
-    let engine = engine(1).behave("a", Behaviour::exits(ms(400), 1));
+    let engine = engine(1).behave("a", Behaviour::never_ready(ms(5)).exiting(ms(400), 1));
     let silencer = engine.clone();
     let run = cluster([http("a")]);
     let (ran, ()) = tokio::join!(up(&engine, &run), async move {
@@ -121,7 +121,7 @@ async fn a_crash_loop_is_never_ready() {
 async fn a_policy_that_gives_up_is_a_failure() {
     let mut retried = http("a");
     retried.spec.restart = RestartPolicy::OnFailure { max_retries: 3 };
-    let engine = engine(1).behave("a", Behaviour::exits(ms(50), 4));
+    let engine = engine(1).behave("a", Behaviour::never_ready(ms(5)).exiting(ms(50), 4));
     let ran = up(&engine, &cluster([retried])).await.is(Outcome::Failed);
     assert_eq!(ran.failures()[0].exit_code, Some(4));
     assert!(ran.took < secs(10), "{}", ran.story());
