@@ -14,6 +14,8 @@ use crate::probe::{Answer, Target, Verdict};
 
 /// A component without any probe is ready when it has run for so long without a restart.
 pub(super) const RUNS_FOR: Duration = Duration::from_secs(1);
+/// The same for one that the engine's policy restarted meanwhile.
+const RUNS_FOR_AGAIN: Duration = Duration::from_secs(10);
 /// A missing probe program may be installed by the entrypoint: so long it is waited for, unless the health check says.
 const IMPOSSIBLE_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -25,7 +27,7 @@ impl Driver {
         names.sort();
         for (_, name) in names {
             let Some(node) = self.nodes.get(&name) else { continue };
-            if !node.is_running || node.failure.is_some() || !self.is_selected(&name) {
+            if !node.is_running || node.failure.is_some() || !self.is_watched(&name) {
                 continue;
             }
             self.pass_by_running(&name);
@@ -41,7 +43,12 @@ impl Driver {
         if node.readiness() != Readiness::Runs || node.phase.is_settled() || node.started_at.is_none() {
             return;
         }
-        let due = node.running_since + RUNS_FOR;
+        if node.engine_says() != Some(Status::Running) {
+            return;
+        }
+        // One that was restarted has to last until the engine, too, calls it a good run.
+        let restarted = node.policy_restarts > node.earlier_restarts;
+        let due = node.running_since + if restarted { RUNS_FOR_AGAIN } else { RUNS_FOR };
         if self.now < due {
             self.wake_at(due);
         } else if node.wanted(Which::Live).is_none() || node.live.passed.is_some() {
