@@ -34,7 +34,7 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
     let Some(_guard) = lock(session, &store, "up", !args.waiting.no_wait_lock).await? else {
         return Ok(INTERRUPTED);
     };
-    let wanted = Source { files: cluster.config_files.clone(), template: described.template, ..Source::default() };
+    let wanted = Source { files: cluster.config_files.clone(), template: described.template };
     note(store.set_source(&wanted));
     note(store.set_wanted(Wanted::Up));
     let options = Options {
