@@ -7,7 +7,6 @@
 
 mod address;
 mod attach;
-mod attached;
 mod build;
 mod connect;
 mod container_body;
@@ -27,9 +26,7 @@ mod mounts;
 mod objects;
 mod observe;
 mod subnets;
-mod terminal;
 
 pub use address::{Address, Surroundings};
-pub use attached::ExecStreams;
 pub use connect::{ApiVersion, DockerEngine};
-pub use terminal::TerminalSize;
+pub use exec::{AttachedExec, TerminalSize};
