@@ -1,5 +1,7 @@
 //! What may be set, and to what.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::units::parse_duration;
@@ -102,8 +104,8 @@ pub enum Value {
     Bool(bool),
 }
 
-impl std::fmt::Display for Value {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => f.pad(text),
             Self::Int(n) => n.fmt(f),

@@ -10,7 +10,8 @@ use minijinja::{Error, ErrorKind};
 pub(super) fn write(out: &mut String, value: &Value) -> Result<(), Error> {
     match value.kind() {
         ValueKind::None => out.push_str("null"),
-        ValueKind::Bool | ValueKind::Number => out.push_str(&value.to_string()),
+        ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
+        ValueKind::Number => out.push_str(&value.to_string()),
         ValueKind::String => write_text(out, value.as_str().unwrap_or_default()),
         ValueKind::Seq | ValueKind::Iterable => write_list(out, value)?,
         ValueKind::Map => write_map(out, value)?,
@@ -68,8 +69,6 @@ fn write_text(out: &mut String, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -88,18 +87,18 @@ mod tests {
         assert_eq!(quoted("true"), "\"true\"");
         assert_eq!(quoted("a: $b\n"), "\"a: $$b\\n\"");
         assert_eq!(quoted(Value::from(vec!["a", "#"])), "[\"a\", \"#\"]");
-        assert_eq!(quoted(Value::from_iter([("k", 1)])), "{\"k\": 1}");
+        assert_eq!(quoted(Value::from_object(std::collections::BTreeMap::from([("k", Value::from(1))]))), "{\"k\": 1}");
     }
 
     proptest! {
         #[test]
         fn yaml_reads_back_the_same_text(text in "\\PC{0,8}|.{0,8}|[\\x00-\\u{ffff}]{0,6}") {
-            let source = Arc::new(SourceText { name: "x".into(), text: quoted(text.as_str()) });
+            let source = SourceText::new("x", quoted(text.as_str()));
             let mut problems = Diagnostics::new();
             let node = yaml::parse(&source, &mut problems);
             prop_assert!(problems.is_empty(), "{problems}");
             let Some(Kind::Scalar(scalar)) = node.map(|node| node.kind) else { panic!("no scalar") };
-            prop_assert_eq!(scalar.text.replace("$$", "$"), text.replace("$$", "$"));
+            prop_assert_eq!(scalar.text, text.replace('$', "$$"));
             prop_assert!(!scalar.plain);
         }
     }

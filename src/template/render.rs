@@ -147,9 +147,10 @@ fn environment() -> Environment<'static> {
         quote::write(&mut text, value)?;
         Ok(out.write_str(&text)?)
     });
-    // The ways around the quotes.
-    environment.remove_filter("safe");
-    environment.remove_filter("tojson");
+    // The ways around the quotes, or around the doubling of `$`.
+    for filter in ["safe", "tojson", "escape", "e"] {
+        environment.remove_filter(filter);
+    }
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_syntax(syntax());
     environment.set_debug(true);

@@ -7,6 +7,7 @@
 
 mod address;
 mod attach;
+mod attached;
 mod build;
 mod connect;
 mod container_body;
@@ -26,7 +27,9 @@ mod mounts;
 mod objects;
 mod observe;
 mod subnets;
+mod terminal;
 
 pub use address::{Address, Surroundings};
+pub use attached::ExecStreams;
 pub use connect::{ApiVersion, DockerEngine};
-pub use exec::{AttachedExec, TerminalSize};
+pub use terminal::TerminalSize;

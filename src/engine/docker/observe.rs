@@ -1,5 +1,7 @@
 //! What there is: one list call for each kind of object, then every container of ours inspected at the same time.
 
+use std::collections::{BTreeSet, HashMap};
+
 use bollard::models::{ContainerSummary, Network, Volume};
 use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder, ListVolumesOptions};
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -40,21 +42,18 @@ impl DockerEngine {
         Ok(observed)
     }
 
-    /// The names of all clusters that have a container on this engine, sorted.
+    /// The clusters that have a container, by name.
     ///
     /// # Errors
     /// When the engine doesn't answer.
     pub async fn clusters(&self) -> Result<Vec<ClusterName>> {
-        let filters = std::collections::HashMap::from([("label", vec![labels::CLUSTER])]);
+        let filters = HashMap::from([("label", vec![labels::CLUSTER.to_owned()])]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let verb = Verb::Observe("every cluster".to_owned());
+        let verb = Verb::Observe("all clusters".to_owned());
         let listed = within(WORK, verb, self.docker().list_containers(Some(options))).await?;
-        let label = |one: ContainerSummary| one.labels?.remove(labels::CLUSTER);
-        let mut names: Vec<ClusterName> =
-            listed.into_iter().filter_map(label).filter_map(|name| ClusterName::new(name).ok()).collect();
-        names.sort();
-        names.dedup();
-        Ok(names)
+        let names: BTreeSet<ClusterName> =
+            listed.into_iter().filter_map(|one| ClusterName::new(one.labels?.remove(labels::CLUSTER)?).ok()).collect();
+        Ok(names.into_iter().collect())
     }
 
     /// A container that vanished after the list was made is left out.
@@ -118,6 +117,6 @@ fn sort_volumes(cluster: &ClusterName, volumes: Vec<Volume>, observed: &mut Obse
     observed.other_volumes.sort();
 }
 
-fn is_of(cluster: &ClusterName, labels: Option<&std::collections::HashMap<String, String>>) -> bool {
+fn is_of(cluster: &ClusterName, labels: Option<&HashMap<String, String>>) -> bool {
     labels.and_then(|all| all.get(labels::CLUSTER)).is_some_and(|label| label == cluster.as_str())
 }

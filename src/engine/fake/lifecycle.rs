@@ -224,13 +224,19 @@ impl World {
         }
     }
 
-    /// The engine goes down: every process ends, unheard.
+    /// The engine goes down: every process ends. Nobody hears of it, since all streams are broken.
     pub(super) fn end_all_runs(&mut self) {
         let now = self.now;
+        let mut ended = Vec::new();
         for container in self.containers.values_mut().filter(|container| !container.rests()) {
+            if container.runs() {
+                ended.push(container.id.clone());
+            }
             container.stop_being_up(now, KILLED);
         }
-        self.dirty = true;
+        for id in ended {
+            self.emit_end(&id, KILLED);
+        }
     }
 
     /// The engine comes back: it starts what its policy says.
