@@ -105,20 +105,16 @@ fn draw_component(dice: &mut Dice, n: u64) -> (Component, Behaviour, bool) {
     if dice.percent(12) && component.spec.restart != RestartPolicy::No {
         behaviour = behaviour.crashes_first(dice.from(1, 3), dice.ms(1500), 1);
     }
-    let is_doomed = dice.percent(4);
-    if is_doomed {
-        behaviour = match dice.from(0, 2) {
-            0 => Behaviour { ready_after: None, live_after: Duration::MAX / 4, log: vec![], ..behaviour },
-            1 => behaviour.missing_command(),
-            _ => Behaviour { ready_after: None, live_after: Duration::MAX / 4, log: vec![], ..behaviour }
-                .exiting(dice.ms(3000), 3),
-        };
-    }
     // Without a probe, running is all that is asked.
-    let is_doomed = is_doomed && (component.probes.ready.is_some() || component.probes.health.is_some());
-    if !is_doomed {
-        behaviour.missing_command = false;
-        behaviour.exits.retain(|exit| exit.to_start.is_some());
+    let is_probed = component.probes.ready.is_some() || component.probes.health.is_some();
+    let is_doomed = is_probed && dice.percent(4);
+    if is_doomed {
+        let never = Behaviour { ready_after: None, live_after: Duration::MAX / 4, log: vec![], ..behaviour.clone() };
+        behaviour = match dice.from(0, 2) {
+            0 => never,
+            1 => behaviour.missing_command(),
+            _ => never.exiting(dice.ms(3000), 3),
+        };
     }
     (component, behaviour, is_doomed)
 }
