@@ -63,9 +63,10 @@ impl CliError {
 impl From<EngineError> for CliError {
     fn from(error: EngineError) -> Self {
         let (code, hint) = match error.kind {
-            ErrorKind::Unreachable | ErrorKind::Timeout(_) => {
-                (UNREACHABLE, Some("is the engine running? `convoke doctor` says what it finds"))
-            }
+            ErrorKind::Unreachable | ErrorKind::Timeout(_) => (
+                UNREACHABLE,
+                Some("start the engine, or say where it is with DOCKER_HOST; `convoke doctor` shows what is found"),
+            ),
             ErrorKind::Rejected if matches!(error.verb, crate::engine::Verb::Connect(_)) => (BAD_INPUT, None),
             _ => (FAILED, None),
         };

@@ -26,9 +26,11 @@ const RECORDS_READ: usize = 10;
 const GRACE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
-    let engine = session.connect().await?;
-    let is_local = engine.known_info().is_local;
+    let connected = session.connect().await;
+    // What is wrong with the input is said even where there is no engine.
+    let is_local = connected.as_ref().map_or(true, |engine| engine.known_info().is_local);
     let described = source::describe(session, &args.source, &args.scale, is_local)?;
+    let engine = connected?;
     let cluster = described.cluster;
     let store = session.store(&cluster.name);
     let Some(_guard) = lock(session, &store, "up", !args.waiting.no_wait_lock).await? else {
