@@ -2,15 +2,10 @@
 
 use std::io::IsTerminal;
 
-use tokio::io::AsyncRead;
-use tokio::sync::watch;
-
 use super::args::Exec;
-use super::error::CliError;
+use super::error::{CliError, INTERRUPTED};
 use super::session::{Session, choose};
-use super::terminal::{RawMode, window_size};
 use crate::engine::Status;
-use crate::engine::docker::{AttachedExec, TerminalSize};
 
 pub(super) async fn run(session: &Session, args: Exec) -> Result<u8, CliError> {
     let engine = session.connect().await?;
@@ -22,26 +17,10 @@ pub(super) async fn run(session: &Session, args: Exec) -> Result<u8, CliError> {
         return Err(CliError::failed(format!("{} doesn't run", args.component)).hint("convoke ps shows what does"));
     };
     let tty = !args.no_tty && std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-    let exec = AttachedExec { command: args.command, tty, ..AttachedExec::default() };
-    let stdin: Box<dyn AsyncRead + Send + Unpin> = Box::new(tokio::io::stdin());
-    let (mut stdout, mut stderr) = (tokio::io::stdout(), tokio::io::stderr());
-    let _raw = if tty { RawMode::enter() } else { None };
-    let size = tty.then(follow_size);
-    let running = engine.exec_attached(&container.id, &exec, Some(stdin), &mut stdout, &mut stderr, size);
     tokio::select! {
         biased;
-        // In raw mode Ctrl-C is a key like any other, and the command gets it.
-        () = session.interrupts.after(1) => Ok(super::error::INTERRUPTED),
-        code = running => Ok(u8::try_from(code?).unwrap_or(1)),
+        // In a terminal Ctrl-C is a key like any other, and the command gets it.
+        () = session.interrupts.after(1) => Ok(INTERRUPTED),
+        code = engine.exec_attached(&container.id, &args.command, tty) => Ok(u8::try_from(code?).unwrap_or(1)),
     }
-}
-
-/// The terminal's size, now and whenever it changes.
-fn follow_size() -> watch::Receiver<TerminalSize> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (sender, receiver) = watch::channel(window_size());
-    if let Ok(mut changes) = signal(SignalKind::window_change()) {
-        tokio::spawn(async move { while changes.recv().await.is_some() && sender.send(window_size()).is_ok() {} });
-    }
-    receiver
 }

@@ -21,7 +21,6 @@ mod restart;
 mod session;
 mod source;
 mod templates;
-mod terminal;
 mod up;
 mod watchers;
 
