@@ -75,6 +75,7 @@ impl Driver {
         }
         let image_id = self.image_id_of(name);
         let Some(node) = self.nodes.get(name) else { return Next::Nothing };
+        let is_news_due = node.dirty || node.inspecting.is_some();
         if node.busy || node.awaits_list || node.failure.is_some() {
             return Next::Nothing;
         }
@@ -88,7 +89,8 @@ impl Driver {
             (None, _) => Next::Make,
             (Some(_), Some((old, _))) => Next::Retire(old),
             (Some(current), None) if current.name != node.component.container_name => Next::Rename(current.id),
-            (Some(current), None) if node.wants_start(&current) => Next::Start(current.id),
+            // Never by what may be old: a job that ran meanwhile would run twice.
+            (Some(current), None) if !is_news_due && node.wants_start(&current) => Next::Start(current.id),
             _ => Next::Nothing,
         }
     }
@@ -228,6 +230,7 @@ impl Driver {
         match result {
             Ok(id) => {
                 node.failures_in_row = 0;
+                node.tries_in_row = 0;
                 // What it looks like is known well enough to start it; the list and the inspection after say the rest.
                 let run = self.options.run.clone();
                 let image_id = self.image_id_of(name).unwrap_or_default();
@@ -245,7 +248,9 @@ impl Driver {
                 self.enter(name, Phase::Created, None);
             }
             Err(error) => {
-                node.retry_at = now + pause(node.failures_in_row + 1);
+                node.retry_at = now + pause(node.tries_in_row + 1);
+                // It may have taken effect.
+                node.awaits_list = true;
                 self.observe_again = true;
                 if matches!(error.kind, ErrorKind::NotFound | ErrorKind::ImageMissing) {
                     self.doubt_objects(name, &error);
@@ -259,9 +264,8 @@ impl Driver {
     /// Something that the creation needs is gone since it was looked at: look again.
     fn doubt_objects(&mut self, name: &ComponentName, error: &EngineError) {
         let Some(image) = self.nodes.get(name).map(|node| node.component.image.clone()) else { return };
-        if error.kind == ErrorKind::ImageMissing {
-            self.images.insert(image.clone(), super::prepare::ImageState::Finding);
-            self.call(Call::FindImage(image));
+        if error.kind == ErrorKind::ImageMissing && self.images.get(&image).is_some_and(|state| state.info().is_some()) {
+            self.find_again(image);
         }
     }
 
@@ -273,6 +277,7 @@ impl Driver {
         match result {
             Ok(()) => {
                 node.failures_in_row = 0;
+                node.tries_in_row = 0;
                 if !node.is_running && node.phase == Phase::Starting {
                     // It may have ended already; the inspection says so.
                     node.begin_run(now, None);
@@ -281,7 +286,9 @@ impl Driver {
             }
             Err(error) if error.kind == ErrorKind::AddressTaken => self.readdress(name, id, &error),
             Err(error) => {
-                node.retry_at = now + pause(node.failures_in_row + 1);
+                node.retry_at = now + pause(node.tries_in_row + 1);
+                // It may have run, and gone down with the engine that broke the connection.
+                node.outage |= error.kind == ErrorKind::Unreachable;
                 if node.phase == Phase::Starting {
                     self.enter(name, Phase::Created, None);
                 }
@@ -298,8 +305,11 @@ impl Driver {
         }
         self.emit(EventKind::Warning { message: format!("{name}: its address is in use; it is made anew") });
         self.addressing = None;
+        self.addressing_after = self.now;
         self.observe_again = true;
         if let Some(node) = self.nodes.get_mut(name) {
+            let fixed = node.container(id).into_iter().flat_map(|c| c.networks.values().filter_map(|at| at.fixed_address));
+            self.refused_addresses.extend(fixed);
             node.failures_in_row += 1;
             node.busy = true;
         }
@@ -316,9 +326,9 @@ impl Driver {
         self.observe_again = true;
         match result {
             // Nothing is decided about it before the list is there.
-            Ok(()) => node.failures_in_row = 0,
+            Ok(()) => node.tries_in_row = 0,
             Err(error) => {
-                node.retry_at = now + pause(node.failures_in_row + 1);
+                node.retry_at = now + pause(node.tries_in_row + 1);
                 self.call_failed(name, &error);
             }
         }
@@ -332,6 +342,7 @@ impl Driver {
             error.kind,
             ErrorKind::NotFound | ErrorKind::NameTaken | ErrorKind::AddressTaken | ErrorKind::ImageMissing
         );
+        node.tries_in_row += 1;
         if !matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Timeout(_)) {
             node.failures_in_row += 1;
         }
@@ -342,24 +353,30 @@ impl Driver {
     }
 
     fn advance_surplus(&mut self) {
-        let todo: Vec<ContainerId> =
-            self.surplus.iter().filter(|(_, asked)| !**asked).map(|(id, _)| id.clone()).collect();
-        for id in todo {
-            self.surplus.insert(id.clone(), true);
+        for id in self.surplus.keys().cloned().collect::<Vec<_>>() {
+            let Some(state) = self.surplus.get_mut(&id) else { continue };
+            let due = state.retry.at;
+            if state.busy {
+                continue;
+            }
+            if self.now < due {
+                self.wake_at(due);
+                continue;
+            }
+            state.busy = true;
             self.call(Call::RemoveSurplus(id));
         }
     }
 
     pub(super) fn take_surplus_removed(&mut self, id: &ContainerId, result: Result<(), EngineError>) {
+        let now = self.now;
+        let Some(state) = self.surplus.get_mut(id) else { return };
+        state.busy = false;
         match result {
             Ok(()) => {
                 self.surplus.remove(id);
             }
-            Err(error) if error.kind.is_transient() => {
-                self.note_trouble(&error);
-                // Seen again, and tried again, with the next list.
-                self.surplus.remove(id);
-            }
+            Err(error) if state.retry.again(now, &error) => self.note_trouble(&error),
             Err(error) => self.fail_run(error.to_string(), None, Outcome::Failed),
         }
     }

@@ -9,9 +9,9 @@ use super::finish::Ending;
 use super::input::{Call, Done, Effect, Feed, Input, Which};
 use super::node::Node;
 use super::pace::Budget;
-use super::prepare::{ImageState, NetworkState, VolumeState};
+use super::prepare::{ImageState, NetworkState, Retry, VolumeState};
 use crate::cluster::Cluster;
-use crate::engine::{Observed, Subnet};
+use crate::engine::{EngineError, ErrorKind, Observed, Subnet};
 use crate::event::{Event, EventKind, Outcome, Phase, Stamp};
 use crate::names::{ComponentName, ContainerId, NetworkKey, VolumeKey};
 use crate::plan::addresses::Addressing;
@@ -55,6 +55,8 @@ pub const START_DEADLINE: Duration = Duration::from_secs(300);
 pub const IMAGE_PATIENCE: Duration = Duration::from_secs(60);
 /// An engine that can't be reached for so long ends the run.
 pub const ENGINE_PATIENCE: Duration = Duration::from_secs(30);
+/// An event stream that lasted so long was a good one: if it breaks, the next is asked for without delay.
+const STREAM_LASTS: Duration = Duration::from_secs(5);
 /// Everything is looked at anew so often, in case an event was lost.
 pub const SLOW_TICK: Duration = Duration::from_secs(5);
 /// After so long without any change of phase, who waits for whom is said; then after twice as long, and so on.
@@ -89,6 +91,8 @@ pub struct Driver {
     pub(super) now: Duration,
     pub(super) nodes: BTreeMap<ComponentName, Node>,
     pub(super) images: BTreeMap<String, ImageState>,
+    /// Failed attempts at an image.
+    pub(super) image_retries: BTreeMap<String, Retry>,
     pub(super) networks: BTreeMap<NetworkKey, NetworkState>,
     pub(super) volumes: BTreeMap<VolumeKey, VolumeState>,
     pub(super) addressing: Option<Addressing>,
@@ -96,17 +100,29 @@ pub struct Driver {
     /// When the present list was asked for; None: none is in flight.
     pub(super) observing: Option<ObserveInFlight>,
     pub(super) observe_again: bool,
+    /// Not before this time is the next list asked for (after one that failed).
+    pub(super) observe_after: Duration,
+    /// Lists in a row that failed, and since when.
+    pub(super) list_failures: Option<(Duration, u32)>,
     pub(super) last_observed: Duration,
-    pub(super) subscribed: bool,
-    /// The stream was lost, and the list that shows what happened meanwhile isn't there yet.
-    pub(super) after_outage: bool,
+    /// When the list in `observed` was asked for.
+    pub(super) observed_asked: Duration,
+    /// When the present event stream began.
+    pub(super) subscribed: Option<Duration>,
+    /// Event streams in a row that didn't last.
     pub(super) watch_failures: u32,
-    pub(super) unreachable_since: Option<Duration>,
+    /// When the engine last answered anything, and how many calls it has left without an answer since.
+    pub(super) last_answer: Duration,
+    pub(super) unanswered: u32,
+    /// Addresses that turned out to be in use; addresses are handed out from a list asked for at this time or later.
+    pub(super) refused_addresses: BTreeSet<Ipv4Addr>,
+    pub(super) addressing_after: Duration,
     pub(super) budget: Budget,
     /// Exec probes in flight: of the present run or of one that ended.
     pub(super) execs: BTreeSet<(ComponentName, u64, Which)>,
-    pub(super) surplus: BTreeMap<ContainerId, bool>,
-    pub(super) confirmed_at: Option<Duration>,
+    pub(super) surplus: BTreeMap<ContainerId, Surplus>,
+    /// When the list that confirms the verdict was asked for, and how long it took.
+    pub(super) confirmed: Option<(Duration, Duration)>,
     pub(super) last_change: Duration,
     pub(super) stalls_said: u32,
     pub(super) images_ready_at: Option<Duration>,
@@ -114,6 +130,14 @@ pub struct Driver {
     pub(super) is_over: bool,
     pub(super) wake: Option<Duration>,
     pub(super) out: Vec<Effect>,
+}
+
+/// A replica too many, on its way out.
+#[derive(Debug, Default)]
+pub(super) struct Surplus {
+    /// The call is in flight.
+    pub(super) busy: bool,
+    pub(super) retry: Retry,
 }
 
 /// A list call in flight.
@@ -139,21 +163,27 @@ impl Driver {
             now: Duration::ZERO,
             nodes,
             images: BTreeMap::new(),
+            image_retries: BTreeMap::new(),
             networks: BTreeMap::new(),
             volumes: BTreeMap::new(),
             addressing: None,
             observed: None,
             observing: None,
             observe_again: false,
+            observe_after: Duration::ZERO,
+            list_failures: None,
             last_observed: Duration::ZERO,
-            subscribed: false,
-            after_outage: false,
+            observed_asked: Duration::ZERO,
+            subscribed: None,
             watch_failures: 0,
-            unreachable_since: None,
+            last_answer: Duration::ZERO,
+            unanswered: 0,
+            refused_addresses: BTreeSet::new(),
+            addressing_after: Duration::ZERO,
             budget,
             execs: BTreeSet::new(),
             surplus: BTreeMap::new(),
-            confirmed_at: None,
+            confirmed: None,
             last_change: Duration::ZERO,
             stalls_said: 0,
             images_ready_at: None,
@@ -212,8 +242,8 @@ impl Driver {
     fn take_feed(&mut self, feed: Feed) {
         match feed {
             Feed::Subscribed => {
-                self.subscribed = true;
-                self.watch_failures = 0;
+                self.subscribed = Some(self.now);
+                self.engine_answered();
                 self.observe_again = true;
             }
             Feed::Changed { id, .. } => {
@@ -224,13 +254,26 @@ impl Driver {
                     None => self.touch_all_without_container(),
                 }
             }
-            Feed::Lost => {
-                self.subscribed = false;
-                self.after_outage = true;
-                let pause = Duration::from_millis(50 << self.watch_failures.min(5));
-                self.watch_failures += 1;
-                self.out.push(Effect::Watch { after: pause });
-            }
+            Feed::Lost(error) => self.take_loss(error),
+        }
+    }
+
+    /// The event stream broke. Whatever ran may have gone down with the engine; the list that follows the next
+    /// subscription shows it.
+    fn take_loss(&mut self, error: Option<EngineError>) {
+        let lasted = self.subscribed.take().is_some_and(|since| self.now >= since + STREAM_LASTS);
+        for node in self.nodes.values_mut() {
+            node.epoch += 1;
+            node.outage |= node.is_running || node.busy;
+        }
+        if lasted {
+            self.watch_failures = 0;
+        }
+        let pause = Duration::from_millis(50 << self.watch_failures.min(5));
+        self.watch_failures += 1;
+        self.out.push(Effect::Watch { after: pause });
+        if let Some(error) = error {
+            self.note_trouble(&error);
         }
     }
 
@@ -242,6 +285,9 @@ impl Driver {
     }
 
     fn take_done(&mut self, done: Done) {
+        if done.error().is_none_or(|error| !matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Timeout(_))) {
+            self.engine_answered();
+        }
         match done {
             Done::Observed(result) => self.take_observed(result),
             Done::Inspected(name, id, result) => self.take_inspected(&name, &id, result),
@@ -273,6 +319,11 @@ impl Driver {
         self.options.only.as_ref().is_none_or(|only| only.contains(name))
     }
 
+    /// Whether it matters how it is: it is to be acted on, or one that is waits for it.
+    pub(super) fn is_watched(&self, name: &ComponentName) -> bool {
+        self.is_selected(name) || self.selected().any(|(_, node)| node.peers().any(|peer| peer == name))
+    }
+
     pub(super) fn selected(&self) -> impl Iterator<Item = (&ComponentName, &Node)> {
         self.nodes.iter().filter(|(name, _)| self.is_selected(name))
     }
@@ -287,7 +338,7 @@ impl Driver {
         node.phase_since = self.now;
         self.last_change = self.now;
         self.stalls_said = 0;
-        self.confirmed_at = None;
+        self.confirmed = None;
         if self.is_selected(name) {
             self.emit(EventKind::PhaseChanged { component: name.clone(), phase, reason });
         }

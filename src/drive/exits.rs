@@ -13,13 +13,13 @@ use crate::names::ComponentName;
 /// The early-exit rule starts a component again at most so often.
 pub(super) const EARLY_RESTARTS: u32 = 5;
 /// Components that went down with the engine are started again at most so often.
-const OUTAGE_RESTARTS: u32 = 3;
+const OUTAGE_RESTARTS: u32 = 5;
 /// A member of a cycle whose peers wait for it in turn is started again after this, doubled each time.
 const CYCLE_PAUSE: Duration = Duration::from_millis(250);
 
 impl Driver {
     /// Judges a run that ended: completed, to be started again, or failed.
-    pub(super) fn judge_exit(&mut self, name: &ComponentName, container: &ObservedContainer, after_outage: bool) {
+    pub(super) fn judge_exit(&mut self, name: &ComponentName, container: &ObservedContainer) {
         let unready = self.unready_peers(name);
         let now = self.now;
         let Some(node) = self.nodes.get_mut(name) else { return };
@@ -33,7 +33,7 @@ impl Driver {
             self.say_exit(name, code, oom, false);
             return self.enter(name, Phase::Completed, None);
         }
-        if after_outage && node.outage_restarts < OUTAGE_RESTARTS {
+        if std::mem::take(&mut node.outage) && node.outage_restarts < OUTAGE_RESTARTS {
             node.outage_restarts += 1;
             node.retry_at = now + pause(node.outage_restarts);
             self.say_exit(name, code, oom, true);
@@ -51,7 +51,7 @@ impl Driver {
         self.fail_component(name, what, Some(hint));
     }
 
-    fn say_exit(&mut self, name: &ComponentName, code: i64, oom: bool, restarts: bool) {
+    pub(super) fn say_exit(&mut self, name: &ComponentName, code: i64, oom: bool, restarts: bool) {
         if self.is_selected(name) {
             self.emit(EventKind::Exited { component: name.clone(), code, oom, restarts });
         }

@@ -117,7 +117,7 @@ impl Driver {
     pub fn stall_lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let mut edges: BTreeMap<&ComponentName, Vec<ComponentName>> = BTreeMap::new();
-        for (name, node) in self.selected().filter(|(_, node)| !node.phase.is_settled()) {
+        for (name, node) in self.selected().filter(|(_, node)| !node.phase.is_settled() && node.failure.is_none()) {
             let (why, on) = self.waiting(name).unwrap_or_else(|| ("nothing in particular".into(), Vec::new()));
             let after = if on.is_empty() { String::new() } else { format!(" (waits for {})", list(on.iter())) };
             lines.push(format!("{name} is {}: {why}{after}", node.phase));

@@ -71,7 +71,7 @@ impl Driver {
     pub(super) fn fail_by_deadline(&mut self, deadline: Duration) {
         let mut failures = Vec::new();
         let late: Vec<ComponentName> =
-            self.selected().filter(|(_, node)| !node.phase.is_settled()).map(|(name, _)| name.clone()).collect();
+            self.selected().filter(|(_, node)| !node.phase.is_settled() && node.failure.is_none()).map(|(name, _)| name.clone()).collect();
         for name in &late {
             let Some(node) = self.nodes.get(name) else { continue };
             let mut what = format!("{} after {}", not_ready(node.phase), human(deadline));
@@ -114,22 +114,29 @@ impl Driver {
         if outcome == Outcome::Interrupted {
             self.ending = None;
         }
+        let awaiting = self.ask_for_logs(&failures);
         if let Some(ending) = &mut self.ending {
             // What failed first ends the run; what fails meanwhile is told as well.
             ending.failures.extend(failures);
+            ending.awaiting.extend(awaiting);
             return;
         }
-        let mut awaiting = BTreeSet::new();
+        let until = self.now + LOG_PATIENCE;
+        self.ending = Some(Ending { outcome, failures, awaiting, logs: BTreeMap::new(), until });
+    }
+
+    /// Asks for the last lines of every failed component that has any.
+    fn ask_for_logs(&mut self, failures: &[Failure]) -> BTreeSet<ComponentName> {
+        let mut asked = BTreeSet::new();
         for name in failures.iter().filter_map(|failure| failure.component.clone()) {
             let node = self.nodes.get(&name);
             let container = node.filter(|node| node.has_run).and_then(|node| node.containers.first());
             if let Some(id) = container.map(|c| c.id.clone()) {
                 self.call(Call::LogTail(name.clone(), id));
-                awaiting.insert(name);
+                asked.insert(name);
             }
         }
-        let until = self.now + LOG_PATIENCE;
-        self.ending = Some(Ending { outcome, failures, awaiting, logs: BTreeMap::new(), until });
+        asked
     }
 
     pub(super) fn take_log_tail(&mut self, name: &ComponentName, lines: Vec<String>) {

@@ -55,8 +55,8 @@ pub enum Feed {
         /// The engine's word.
         action: String,
     },
-    /// It broke; a new one must be asked for.
-    Lost,
+    /// It broke, or never came to be; a new one must be asked for. None: it ended without a word.
+    Lost(Option<EngineError>),
 }
 
 /// Which of a component's probes.
@@ -91,6 +91,25 @@ pub enum Done {
     SurplusRemoved(ContainerId, Result<(), EngineError>),
     /// [`Call::LogTail`]: last lines.
     LogTail(ComponentName, Vec<String>),
+}
+
+impl Done {
+    /// The error that it ended with.
+    #[must_use]
+    pub fn error(&self) -> Option<&EngineError> {
+        match self {
+            Self::Observed(result) => result.as_ref().err(),
+            Self::Inspected(_, _, result) => result.as_ref().err(),
+            Self::Image(_, result) => result.as_ref().err(),
+            Self::NetworkCreated(_, result) => result.as_ref().err(),
+            Self::Created(_, result) => result.as_ref().err(),
+            Self::VolumeCreated(_, result)
+            | Self::Started(_, _, result)
+            | Self::Changed(_, result)
+            | Self::SurplusRemoved(_, result) => result.as_ref().err(),
+            Self::LogTail(..) => None,
+        }
+    }
 }
 
 /// Something that the shell is to do.

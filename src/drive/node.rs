@@ -31,6 +31,8 @@ pub struct Node {
     pub epoch: u64,
     /// The epoch of the inspection in flight.
     pub inspecting: Option<u64>,
+    /// The engine has shown it at least once.
+    pub seen: bool,
     /// It should be looked at.
     pub dirty: bool,
     /// Start time of the engine that the present run replaced: a container whose start time is still this one has not
@@ -50,8 +52,14 @@ pub struct Node {
     pub retry_at: Duration,
     /// A container of it was removed, stopped or renamed: nothing is decided before a list shows the result.
     pub awaits_list: bool,
-    /// Failed calls in a row.
+    /// Calls in a row that the engine failed.
     pub failures_in_row: u32,
+    /// Calls in a row that failed in any way: what pauses grow with.
+    pub tries_in_row: u32,
+    /// The engine's event stream was lost while it ran or was about to: an end that is seen next may be the engine's.
+    pub outage: bool,
+    /// The engine called this run of it unhealthy, and that was taken in.
+    pub said_unhealthy: bool,
     /// It exited early and waits for these peers (the early-exit rule).
     pub early_exit: Option<EarlyExit>,
     /// How often the early-exit rule started it again.
@@ -60,6 +68,8 @@ pub struct Node {
     pub outage_restarts: u32,
     /// Restarts that the engine's policy made, as last seen.
     pub policy_restarts: u64,
+    /// Restarts that it had made before this run of convoke.
+    pub earlier_restarts: u64,
     /// Last exit code seen.
     pub last_exit: Option<i64>,
     /// Its probes.
@@ -115,6 +125,7 @@ impl Node {
             run: 0,
             epoch: 0,
             inspecting: None,
+            seen: false,
             dirty: false,
             baseline: None,
             started_at: None,
@@ -125,10 +136,14 @@ impl Node {
             retry_at: Duration::ZERO,
             awaits_list: false,
             failures_in_row: 0,
+            tries_in_row: 0,
+            outage: false,
+            said_unhealthy: false,
             early_exit: None,
             early_restarts: 0,
             outage_restarts: 0,
             policy_restarts: 0,
+            earlier_restarts: 0,
             last_exit: None,
             live: Track::default(),
             ready: Track::default(),
@@ -162,6 +177,12 @@ impl Node {
     pub fn engine_health(&self) -> Option<HealthStatus> {
         let running = self.containers.iter().find(|c| c.state.status == Status::Running)?;
         running.state.health.as_ref().map(|health| health.status)
+    }
+
+    /// The engine's word for what its container does, as last seen.
+    #[must_use]
+    pub fn engine_says(&self) -> Option<Status> {
+        self.containers.first().map(|container| container.state.status)
     }
 
     /// Peers that it declared, gating or not.

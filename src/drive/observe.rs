@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::driver::{Driver, ENGINE_PATIENCE, ObserveInFlight, SLOW_TICK};
 use super::input::Call;
 use super::node::{Node, Track};
+use super::prepare::pause;
 use crate::engine::{EngineError, ErrorKind, HealthStatus, Observed, ObservedContainer, Status};
 use crate::event::{EventKind, Failure, Outcome, Phase};
 use crate::names::{ComponentName, ContainerId};
@@ -13,22 +14,28 @@ use crate::plan::diff;
 impl Driver {
     /// Asks for a list or inspections where they are due.
     pub(super) fn look(&mut self) {
-        let due = self.last_observed + SLOW_TICK;
-        if self.observed.is_some() && self.now >= due {
-            self.observe_again = true;
-        }
-        if self.observe_again && self.observing.is_none() && self.subscribed {
-            self.observe_again = false;
-            let epochs = self.nodes.iter().map(|(name, node)| (name.clone(), node.epoch)).collect();
-            let confirms = self.all_settled();
-            self.observing = Some(ObserveInFlight { at: self.now, epochs, confirms });
-            self.call(Call::Observe);
-        } else if self.observing.is_none() {
-            self.wake_at(due.max(self.now));
+        let slow = self.last_observed + SLOW_TICK;
+        self.observe_again |= self.observed.is_some() && self.now >= slow;
+        // While a list is on its way, or the stream isn't there, what comes next comes by itself.
+        if self.observing.is_none() && self.subscribed.is_some() {
+            let due = if self.observe_again { self.observe_after } else { slow.max(self.observe_after) };
+            if self.observe_again && self.now >= due {
+                self.observe();
+            } else {
+                self.wake_at(due);
+            }
         }
         for name in self.nodes.keys().cloned().collect::<Vec<_>>() {
             self.look_at(&name);
         }
+    }
+
+    fn observe(&mut self) {
+        self.observe_again = false;
+        let epochs = self.nodes.iter().map(|(name, node)| (name.clone(), node.epoch)).collect();
+        let confirms = self.all_settled();
+        self.observing = Some(ObserveInFlight { at: self.now, epochs, confirms });
+        self.call(Call::Observe);
     }
 
     fn look_at(&mut self, name: &ComponentName) {
@@ -53,9 +60,10 @@ impl Driver {
         self.last_observed = self.now;
         let observed = match result {
             Ok(observed) => *observed,
-            Err(error) => return self.observe_failed(&error),
+            Err(error) => return self.observe_failed(&asked, &error),
         };
-        self.unreachable_since = None;
+        self.list_failures = None;
+        self.observed_asked = asked.at;
         let is_first = self.observed.is_none();
         if is_first && self.refuse_foreign(&observed) {
             return;
@@ -65,53 +73,53 @@ impl Driver {
             self.announce_plan(&observed);
         }
         self.take_surplus(surplus);
-        self.take_objects(&observed);
+        self.take_objects(&observed, asked.at);
         self.observed = Some(observed);
-        let after_outage = std::mem::take(&mut self.after_outage);
         for name in self.nodes.keys().cloned().collect::<Vec<_>>() {
             let containers = by_component.remove(&name).unwrap_or_default();
             let Some(node) = self.nodes.get_mut(&name) else { continue };
             if asked.epochs.get(&name) != Some(&node.epoch) {
                 node.dirty = true;
-                if node.containers.is_empty() && !node.busy {
-                    self.observe_again = true;
-                }
+                self.observe_again |= node.awaits_list || (node.containers.is_empty() && !node.busy);
                 continue;
             }
             node.awaits_list = false;
-            self.reflect(&name, containers, is_first, after_outage && !is_first);
+            self.reflect(&name, containers);
         }
         if asked.confirms && self.all_settled() {
-            self.confirmed_at = Some(asked.at);
+            self.confirmed = Some((asked.at, self.now - asked.at));
         }
     }
 
-    fn observe_failed(&mut self, error: &EngineError) {
-        self.note_trouble(error);
-        self.observe_again = true;
-        self.subscribed &= error.kind != ErrorKind::Unreachable || self.observed.is_some();
+    fn observe_failed(&mut self, asked: &ObserveInFlight, error: &EngineError) {
+        let hint = Some("is the engine healthy? try `convoke doctor`".into());
         if !error.kind.is_transient() {
-            self.fail_run(
-                error.to_string(),
-                Some("is the engine healthy? try `convoke doctor`".into()),
-                Outcome::Failed,
-            );
+            return self.fail_run(error.to_string(), hint, Outcome::Failed);
         }
-        // Not at once again: the next tick does it.
-        self.observe_again = false;
-        self.last_observed = self.now;
-        if self.observed.is_none() {
-            self.observe_again = true;
+        let (since, count) = self.list_failures.unwrap_or((asked.at, 0));
+        self.list_failures = Some((since, count + 1));
+        if self.now >= since + ENGINE_PATIENCE && count > 0 {
+            return self.fail_run(error.to_string(), hint, Outcome::EngineUnreachable);
         }
+        self.observe_again = true;
+        self.observe_after = self.now + pause(count + 1);
+        self.note_trouble(error);
     }
 
-    /// Notes that the engine didn't answer; ends the run if that has gone on for too long.
+    /// Notes that the engine answered.
+    pub(super) const fn engine_answered(&mut self) {
+        self.last_answer = self.now;
+        self.unanswered = 0;
+    }
+
+    /// Notes that the engine left a call without an answer; ends the run if that has gone on for too long.
     pub(super) fn note_trouble(&mut self, error: &EngineError) {
         if !matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Timeout(_)) {
             return;
         }
-        let since = *self.unreachable_since.get_or_insert(self.now);
-        if self.now >= since + ENGINE_PATIENCE {
+        self.unanswered += 1;
+        // One alone may have been lost on its way.
+        if self.now >= self.last_answer + ENGINE_PATIENCE && self.unanswered > 1 && self.ending.is_none() {
             let hint = Some("is the engine running? try `convoke doctor`".into());
             self.fail_run(error.to_string(), hint, Outcome::EngineUnreachable);
         }
@@ -160,9 +168,11 @@ impl Driver {
         if self.options.from_labels || self.options.only.is_some() {
             return;
         }
+        let is_there = |id: &ContainerId| surplus.iter().any(|container| container.id == *id);
+        self.surplus.retain(|id, state| state.busy || is_there(id));
         for container in surplus {
             if diff::belongs_to_file(&self.cluster, &container) {
-                self.surplus.entry(container.id).or_insert(false);
+                self.surplus.entry(container.id).or_default();
             }
         }
     }
@@ -178,12 +188,13 @@ impl Driver {
         let seen = match result {
             Ok(seen) => seen,
             Err(error) => {
-                // The slow tick looks again.
-                self.note_trouble(&error);
-                return;
+                // A list shows it as well, and comes with pauses that grow.
+                node.awaits_list = true;
+                node.epoch += 1;
+                self.observe_again = true;
+                return self.note_trouble(&error);
             }
         };
-        self.unreachable_since = None;
         if asked != Some(node.epoch) {
             node.dirty = true;
             return;
@@ -193,28 +204,26 @@ impl Driver {
         if let Some(container) = seen {
             containers.insert(0, *container);
         }
-        self.reflect(name, containers, false, false);
+        self.reflect(name, containers);
     }
 
     /// Makes what was seen of a component's containers its state.
-    fn reflect(
-        &mut self,
-        name: &ComponentName,
-        containers: Vec<ObservedContainer>,
-        is_first: bool,
-        after_outage: bool,
-    ) {
+    fn reflect(&mut self, name: &ComponentName, containers: Vec<ObservedContainer>) {
         let image_id = self.image_id_of(name);
         let Some(node) = self.nodes.get_mut(name) else { return };
+        let is_first = !std::mem::replace(&mut node.seen, true);
         node.containers = containers;
         let standing = diff::Standing::judge(&node.component, image_id.as_deref(), &node.containers);
-        let Some(container) = standing.current.or_else(|| standing.outdated.first().map(|(c, _)| c.clone())) else {
-            return self.reflect_absence(name);
+        let Some(container) = standing.current else {
+            return self.reflect_absence(name, standing.outdated.first().map(|(_, why)| *why));
         };
         if is_first && !is_up(&container) {
             node.baseline = container.state.started_at;
         }
-        node.policy_restarts = node.policy_restarts.max(container.state.restart_count);
+        if is_first {
+            node.earlier_restarts = container.state.restart_count;
+        }
+        node.policy_restarts = container.state.restart_count;
         match container.state.status {
             Status::Running => self.reflect_running(name, &container, is_first),
             Status::Paused => {
@@ -222,7 +231,7 @@ impl Driver {
                 self.enter(name, Phase::Unhealthy, Some("it is paused".into()));
             }
             Status::Restarting => self.reflect_restarting(name, &container),
-            Status::Exited | Status::Dead | Status::Removing => self.reflect_ended(name, &container, after_outage),
+            Status::Exited | Status::Dead | Status::Removing => self.reflect_ended(name, &container),
             Status::Created => {
                 node.stop_running();
                 if node.phase < Phase::Created {
@@ -232,19 +241,22 @@ impl Driver {
         }
     }
 
-    fn reflect_absence(&mut self, name: &ComponentName) {
+    /// It has no container, or one that has to go: how that one is doesn't matter.
+    fn reflect_absence(&mut self, name: &ComponentName, outdated: Option<&'static str>) {
         let Some(node) = self.nodes.get_mut(name) else { return };
         node.stop_running();
         node.baseline = None;
+        node.outage = false;
         if node.failure.is_none() && node.phase > Phase::Creating {
             self.out.push(super::Effect::Abandon(name.clone()));
-            self.enter(name, Phase::Pending, Some("its container is gone".into()));
+            self.enter(name, Phase::Pending, Some(outdated.unwrap_or("its container is gone").into()));
         }
     }
 
     fn reflect_running(&mut self, name: &ComponentName, container: &ObservedContainer, is_first: bool) {
         let now = self.now;
         let Some(node) = self.nodes.get_mut(name) else { return };
+        node.outage = false;
         let started_at = container.state.started_at;
         if node.is_running && (node.started_at.is_none() || node.started_at == started_at) {
             node.started_at = started_at;
@@ -259,10 +271,14 @@ impl Driver {
 
     /// The engine's own health check: `healthy` passes, `unhealthy` takes a pass back.
     fn reflect_health(&mut self, name: &ComponentName) {
-        let Some(node) = self.nodes.get(name) else { return };
-        match (node.engine_health(), node.uses_engine_health()) {
-            (Some(HealthStatus::Healthy), true) if node.ready.passed.is_none() => self.pass_ready(name),
-            (Some(HealthStatus::Unhealthy), true) if node.phase == Phase::Ready => {
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        let (health, counts) = (node.engine_health(), node.uses_engine_health());
+        // Taken in once: after that, a check of our own that passes is the newer fact.
+        let is_news = health == Some(HealthStatus::Unhealthy) && !node.said_unhealthy;
+        node.said_unhealthy = health == Some(HealthStatus::Unhealthy);
+        match health {
+            Some(HealthStatus::Healthy) if counts && node.ready.passed.is_none() => self.pass_ready(name),
+            Some(HealthStatus::Unhealthy) if counts && is_news && node.phase == Phase::Ready => {
                 self.unpass_ready(name, "the engine calls it unhealthy".into());
             }
             _ => {}
@@ -278,21 +294,20 @@ impl Driver {
         node.last_exit = Some(code);
         if is_news {
             self.out.push(super::Effect::Abandon(name.clone()));
-            let oom = container.state.oom_killed;
-            self.emit(EventKind::Exited { component: name.clone(), code, oom, restarts: true });
+            self.say_exit(name, code, container.state.oom_killed, true);
             self.enter(name, Phase::Restarting, Some(format!("exited {code}")));
         }
         // The engine tells of the next start by an event; the slow tick covers a lost one.
     }
 
-    fn reflect_ended(&mut self, name: &ComponentName, container: &ObservedContainer, after_outage: bool) {
+    fn reflect_ended(&mut self, name: &ComponentName, container: &ObservedContainer) {
         let Some(node) = self.nodes.get_mut(name) else { return };
         node.stop_running();
         let has_run = container.state.started_at.is_some() && container.state.started_at != node.baseline;
         if has_run {
             node.has_run = true;
             self.out.push(super::Effect::Abandon(name.clone()));
-            return self.judge_exit(name, container, after_outage);
+            return self.judge_exit(name, container);
         }
         if node.early_exit.is_some() || node.phase.is_settled() || node.failure.is_some() {
             return;
@@ -331,6 +346,7 @@ impl Node {
         self.running_since = now;
         self.started_at = started_at;
         self.early_exit = None;
+        self.said_unhealthy = false;
         self.live = Track::default();
         self.ready = Track::default();
     }

@@ -22,7 +22,7 @@ pub(super) enum ImageState {
     /// There.
     Ready(ImageInfo),
     /// The call failed and may be tried again at.
-    RetryAt { at: Duration, attempts: u32, obtain: bool },
+    RetryAt { at: Duration, obtain: bool },
 }
 
 impl ImageState {
@@ -45,6 +45,10 @@ pub(super) struct NetworkState {
     pub(super) refused: Vec<Subnet>,
     /// No subnet of ours fits: let the engine pick.
     pub(super) engine_picks: bool,
+    /// A create call failed then and may have taken effect: only a list from later on says whether.
+    pub(super) in_doubt: Option<Duration>,
+    /// When this run made it.
+    pub(super) created_at: Option<Duration>,
     pub(super) retry: Retry,
 }
 
@@ -60,7 +64,10 @@ pub(super) struct VolumeState {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Retry {
     pub(super) at: Duration,
+    /// Attempts that the engine failed.
     pub(super) attempts: u32,
+    /// All that failed: what pauses grow with.
+    pub(super) tries: u32,
 }
 
 /// Calls that failed inside the engine so often in a row are given up. Those that never reached it are not counted:
@@ -73,7 +80,8 @@ impl Retry {
         if !matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Timeout(_)) {
             self.attempts += 1;
         }
-        self.at = now + pause(self.attempts);
+        self.tries += 1;
+        self.at = now + pause(self.tries);
         error.kind.is_transient() && self.attempts < ATTEMPTS
     }
 }
@@ -101,7 +109,6 @@ impl Driver {
         let (now, rebuild) = (self.now, self.options.rebuild);
         let Some(state) = self.images.get(reference) else { return };
         let obtaining = matches!(state, ImageState::Obtaining { .. });
-        let attempts = if let ImageState::RetryAt { attempts, .. } = state { *attempts } else { 0 };
         let builds = self.build_of(reference).is_some();
         let next = match result {
             Ok(Some(_)) if rebuild && builds && !obtaining => ImageState::Missing,
@@ -118,11 +125,15 @@ impl Driver {
                 ImageState::Ready(info)
             }
             Ok(None) => ImageState::Missing,
-            Err(error) if error.kind.is_transient() && attempts < ATTEMPTS && !obtaining => {
+            Err(error) => {
+                let retry = self.image_retries.entry(reference.to_owned()).or_default();
+                let (again, at) = (retry.again(now, &error), retry.at);
+                if !again {
+                    return self.image_failed(reference, &error);
+                }
                 self.note_trouble(&error);
-                ImageState::RetryAt { at: now + pause(attempts + 1), attempts: attempts + 1, obtain: obtaining }
+                ImageState::RetryAt { at, obtain: obtaining }
             }
-            Err(error) => return self.image_failed(reference, &error),
         };
         self.images.insert(reference.to_owned(), next);
     }
@@ -170,7 +181,6 @@ impl Driver {
             };
             match next {
                 Some(true) => self.obtain(reference),
-                // The state stays: it counts the attempts until an answer comes.
                 Some(false) => self.find_again(reference),
                 None => {}
             }
@@ -183,11 +193,8 @@ impl Driver {
         }
     }
 
-    fn find_again(&mut self, reference: String) {
-        if let Some(ImageState::RetryAt { at, .. }) = self.images.get_mut(&reference) {
-            // Far enough away that the call's own limit comes first.
-            *at = self.now + Duration::from_secs(120);
-        }
+    pub(super) fn find_again(&mut self, reference: String) {
+        self.images.insert(reference.clone(), ImageState::Finding);
         self.call(Call::FindImage(reference));
     }
 
@@ -236,11 +243,17 @@ impl Driver {
     }
 
     /// Takes networks and volumes from a list.
-    pub(super) fn take_objects(&mut self, observed: &Observed) {
+    pub(super) fn take_objects(&mut self, observed: &Observed, asked: Duration) {
         for (key, network) in &self.cluster.networks {
-            let pool = if network.external { &observed.other_networks } else { &observed.networks };
-            let found = pool.iter().chain(&observed.networks).find(|n| n.name == network.engine_name);
             let state = self.networks.entry(key.clone()).or_default();
+            if state.creating.is_some() || state.created_at.is_some_and(|at| at > asked) {
+                // The list is older than what is known.
+                continue;
+            }
+            if state.in_doubt.is_some_and(|since| asked >= since) {
+                state.in_doubt = None;
+            }
+            let found = find_network(network, state.network.as_ref(), observed);
             if state.network.as_ref().map(|n| &n.id) != found.map(|n| &n.id) {
                 self.addressing = None;
             }
@@ -277,6 +290,10 @@ impl Driver {
         let Some(state) = self.networks.get(key) else { return };
         let retry_at = state.retry.at;
         if state.network.is_some() || state.creating.is_some() {
+            return;
+        }
+        if state.in_doubt.is_some() {
+            self.observe_again = true;
             return;
         }
         if network.external {
@@ -346,6 +363,7 @@ impl Driver {
         match result {
             Ok(id) => {
                 state.retry = Retry::default();
+                state.created_at = Some(now);
                 let name = network.engine_name.clone();
                 let known = subnet.is_some() || !network.is_addressed();
                 if known {
@@ -365,6 +383,7 @@ impl Driver {
                     });
                 } else {
                     // The engine picked: what, only a list tells.
+                    state.in_doubt = Some(now);
                     self.observe_again = true;
                 }
                 self.emit(EventKind::NetworkCreated { network: name, subnet: subnet.map(|s| s.to_string()) });
@@ -378,6 +397,7 @@ impl Driver {
                 self.observe_again = true;
             }
             Err(error) if state.retry.again(now, &error) => {
+                state.in_doubt = Some(now);
                 self.note_trouble(&error);
                 self.observe_again = true;
             }
@@ -423,7 +443,7 @@ impl Driver {
 
     /// Once every network is there: addresses and hosts entries, for all components at once.
     fn hand_out_addresses(&mut self) {
-        if self.addressing.is_some() {
+        if self.addressing.is_some() || self.observed_asked < self.addressing_after {
             return;
         }
         let mut there = std::collections::BTreeMap::new();
@@ -432,13 +452,30 @@ impl Driver {
             there.insert(key.clone(), network);
         }
         let Some(observed) = &self.observed else { return };
-        self.addressing = Some(addresses::assign(&self.cluster, &there, observed));
+        self.addressing = Some(addresses::assign_without(&self.cluster, &there, observed, &self.refused_addresses));
     }
 
     /// Networks as the engine has them.
     pub(super) fn networks_there(&self) -> std::collections::BTreeMap<NetworkKey, ObservedNetwork> {
         self.networks.iter().filter_map(|(key, s)| s.network.clone().map(|n| (key.clone(), n))).collect()
     }
+}
+
+/// The network that a key stands for. An engine may have several of one name, since a create call can take effect
+/// after it was given up: it is the one in use already, or that most containers are on, or the oldest.
+fn find_network<'a>(
+    wanted: &Network,
+    known: Option<&ObservedNetwork>,
+    observed: &'a Observed,
+) -> Option<&'a ObservedNetwork> {
+    let pool = if wanted.external { &observed.other_networks[..] } else { &[] };
+    let of_name = || pool.iter().chain(&observed.networks).filter(|network| network.name == wanted.engine_name);
+    let members = |network: &ObservedNetwork| {
+        let on = |c: &&crate::engine::ObservedContainer| c.networks.values().any(|at| at.network_id == network.id);
+        observed.containers.iter().filter(on).count()
+    };
+    let same = of_name().find(|network| known.is_some_and(|known| known.id == network.id));
+    same.or_else(|| of_name().rev().max_by_key(|network| members(network)))
 }
 
 fn subnet_hint(network: &Network) -> Option<String> {

@@ -14,15 +14,20 @@ use crate::probe::{Answer, Target, Verdict};
 
 /// A component without any probe is ready when it has run for so long without a restart.
 pub(super) const RUNS_FOR: Duration = Duration::from_secs(1);
+/// The same for one that the engine's policy restarted meanwhile.
+const RUNS_FOR_AGAIN: Duration = Duration::from_secs(10);
 /// A missing probe program may be installed by the entrypoint: so long it is waited for, unless the health check says.
 const IMPOSSIBLE_PATIENCE: Duration = Duration::from_secs(30);
 
 impl Driver {
     /// Asks every component that is due, within the budget.
     pub(super) fn advance_probes(&mut self) {
-        for name in self.nodes.keys().cloned().collect::<Vec<_>>() {
+        // The longest overdue first: with a spent budget the last names would otherwise never get their turn.
+        let mut names: Vec<_> = self.nodes.iter().map(|(name, node)| (node.next_ask(), name.clone())).collect();
+        names.sort();
+        for (_, name) in names {
             let Some(node) = self.nodes.get(&name) else { continue };
-            if !node.is_running || node.failure.is_some() || !self.is_selected(&name) {
+            if !node.is_running || node.failure.is_some() || !self.is_watched(&name) {
                 continue;
             }
             self.pass_by_running(&name);
@@ -38,7 +43,12 @@ impl Driver {
         if node.readiness() != Readiness::Runs || node.phase.is_settled() || node.started_at.is_none() {
             return;
         }
-        let due = node.running_since + RUNS_FOR;
+        if node.engine_says() != Some(Status::Running) {
+            return;
+        }
+        // One that was restarted has to last until the engine, too, calls it a good run.
+        let restarted = node.policy_restarts > node.earlier_restarts;
+        let due = node.running_since + if restarted { RUNS_FOR_AGAIN } else { RUNS_FOR };
         if self.now < due {
             self.wake_at(due);
         } else if node.wanted(Which::Live).is_none() || node.live.passed.is_some() {
@@ -222,6 +232,12 @@ impl Driver {
 }
 
 impl Node {
+    /// When one of its probes is due next; the beginning of its run if none was asked yet.
+    fn next_ask(&self) -> Duration {
+        let due = |track: &Track| track.pace.as_ref().map_or(self.running_since, Pace::due);
+        due(&self.live).min(due(&self.ready))
+    }
+
     pub(super) const fn track(&mut self, which: Which) -> &mut Track {
         match which {
             Which::Live => &mut self.live,

@@ -218,12 +218,14 @@ impl<E: Engine, P: Prober> Shell<E, P> {
         self.watch.spawn(async move {
             tokio::time::sleep(after).await;
             let mut events = context.engine.events(&cluster);
+            let mut why = None;
             while let Some(event) = events.next().await {
                 let feed = match event.map(|event| event.kind) {
                     Ok(EngineEventKind::Subscribed) => Feed::Subscribed,
                     Ok(EngineEventKind::Container { id, action, .. }) => Feed::Changed { id, action },
                     Err(error) => {
                         debug!(%error, "the event stream broke");
+                        why = Some(error);
                         break;
                     }
                 };
@@ -231,7 +233,7 @@ impl<E: Engine, P: Prober> Shell<E, P> {
                     return;
                 }
             }
-            _ = context.outbox.send(Input::Feed(Feed::Lost));
+            _ = context.outbox.send(Input::Feed(Feed::Lost(why)));
         });
     }
 

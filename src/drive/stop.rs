@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use tokio::time::Instant;
 
+use super::driver::ENGINE_PATIENCE;
 use crate::cluster::Stored;
 use crate::engine::{Engine, EngineError, ErrorKind, Observed, ObservedContainer, ObservedNetwork, Status, labels};
 use crate::event::{Event, EventKind, Failure, Outcome, Phase, Stamp};
@@ -50,12 +51,13 @@ pub async fn stop<E: Engine>(
     interrupt: impl Future<Output = ()>,
     report: impl FnMut(Event),
 ) -> Outcome {
-    let mut stopping = Stopping { engine, cluster, request, report, began: Instant::now(), failures: Vec::new() };
+    let mut stopping = Stopping { engine, cluster, request, report, began: Instant::now(), is_announced: false, failures: Vec::new() };
     let outcome = tokio::select! {
         biased;
         () = interrupt => Outcome::Interrupted,
         outcome = stopping.run() => outcome,
     };
+    stopping.announce(&Observed::default());
     for failure in std::mem::take(&mut stopping.failures) {
         stopping.emit(EventKind::Failed { failure });
     }
@@ -69,6 +71,7 @@ struct Stopping<'a, E, R> {
     request: &'a StopRequest,
     report: R,
     began: Instant,
+    is_announced: bool,
     failures: Vec<Failure>,
 }
 
@@ -78,7 +81,6 @@ impl<E: Engine, R: FnMut(Event)> Stopping<'_, E, R> {
     }
 
     async fn run(&mut self) -> Outcome {
-        let mut is_first = true;
         for _ in 0..ROUNDS {
             let observed = match self.observe().await {
                 Ok(observed) => observed,
@@ -91,9 +93,7 @@ impl<E: Engine, R: FnMut(Event)> Stopping<'_, E, R> {
                     return outcome;
                 }
             };
-            if std::mem::take(&mut is_first) {
-                self.announce(&observed);
-            }
+            self.announce(&observed);
             if !self.is_work_left(&observed) {
                 return Outcome::Ready;
             }
@@ -112,18 +112,24 @@ impl<E: Engine, R: FnMut(Event)> Stopping<'_, E, R> {
 
     async fn observe(&self) -> Result<Observed, EngineError> {
         let mut attempt = 0;
+        let until = Instant::now() + ENGINE_PATIENCE;
         loop {
             match self.engine.observe(self.cluster).await {
-                Err(error) if error.kind.is_transient() && attempt < 5 => {
-                    tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
+                // One call without an answer may have been lost on its way, two were not.
+                Err(error) if error.kind.is_transient() && (Instant::now() < until || attempt == 0) => {
                     attempt += 1;
+                    tokio::time::sleep(super::prepare::pause(attempt)).await;
                 }
                 other => return other,
             }
         }
     }
 
+    /// Says that the run began, once; with nothing observed if it ends before anything was.
     fn announce(&mut self, observed: &Observed) {
+        if std::mem::replace(&mut self.is_announced, true) {
+            return;
+        }
         let components = self.chosen(observed).map(|c| c.component.clone()).collect::<BTreeSet<_>>();
         self.emit(EventKind::RunStarted {
             run: self.request.run.clone(),

@@ -3,40 +3,50 @@
 use std::time::Duration;
 
 use super::driver::{Driver, START_DEADLINE};
+use super::node::Node;
 use crate::event::{Outcome, Phase};
 
 /// How old a probe's pass and the last list may be in a verdict.
 const FRESH: Duration = Duration::from_secs(1);
 
 impl Driver {
-    /// Whether every selected component is ready or completed.
+    /// Whether every selected component is ready or completed, or failed where nobody requires it.
     pub(super) fn all_settled(&self) -> bool {
-        self.observed.is_some() && self.selected().all(|(_, node)| node.phase.is_settled() && !node.busy)
+        let settled = |node: &Node| (node.phase.is_settled() || node.failure.is_some()) && !node.busy;
+        self.observed.is_some() && self.selected().all(|(_, node)| settled(node))
     }
 
     /// Says "ready" when it is so: all probes fresh, and a list after the last pass shows all running since the same
     /// start.
     pub(super) fn check_verdict(&mut self) {
-        if self.ending.is_some() || !self.all_settled() || !self.surplus.is_empty() {
+        if self.ending.is_some() || !self.all_settled() || !self.surplus.is_empty() || self.images_ready_at.is_none() {
             return;
         }
         let known = self.selected().all(|(_, node)| {
-            node.inspecting.is_none() && !node.dirty && (node.phase == Phase::Completed || node.started_at.is_some())
+            let is_done = node.phase == Phase::Completed || node.failure.is_some();
+            node.inspecting.is_none() && !node.dirty && !node.awaits_list && (is_done || node.started_at.is_some())
         });
         if !known {
             return;
         }
-        if !self.refresh_probes(FRESH) {
+        if !self.refresh_probes(self.probes_age()) {
             return self.advance_probes();
         }
-        match self.confirmed_at {
-            Some(at) if at + FRESH >= self.now => self.end(Outcome::Ready),
+        match self.confirmed {
+            // A list that takes long is old when it comes.
+            Some((at, took)) if at + FRESH + took >= self.now => self.end(Outcome::Ready),
             _ if self.observing.as_ref().is_some_and(|asked| asked.confirms) => {}
             _ => {
                 self.observe_again = true;
                 self.look();
             }
         }
+    }
+
+    /// How old a pass may be: with very many components the budget doesn't let all be asked within a second.
+    fn probes_age(&self) -> Duration {
+        let count = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        FRESH + Duration::from_secs(1) * count / self.options.probes_per_second.max(1)
     }
 
     /// When the run has to be over.

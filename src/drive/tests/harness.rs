@@ -10,6 +10,7 @@ use crate::drive::driver::{Driver, Options};
 use crate::drive::shell;
 use crate::drive::stop::{StopRequest, stop};
 use crate::engine::fake::{Call, FakeEngine, Op};
+use crate::engine::{Attach, CreateContainer, labels};
 use crate::event::{Event, EventKind, Failure, Outcome, Phase};
 use crate::names::{ComponentName, ContainerId};
 use crate::probe::fake::FakeProber;
@@ -205,4 +206,32 @@ pub(super) fn calls(engine: &FakeEngine, op: Op, component: &str) -> Vec<Call> {
 /// Ids and start times, which tell whether anything was touched.
 pub(super) fn fingerprint(engine: &FakeEngine) -> BTreeMap<ContainerId, Option<jiff::Timestamp>> {
     engine.containers().into_iter().map(|container| (container.id, container.state.started_at)).collect()
+}
+
+/// A container of another cluster, on a network of this one.
+pub(super) fn create_request(component: &Component, network_id: &str) -> CreateContainer {
+    let labels = [(labels::CLUSTER, "thief"), (labels::COMPONENT, component.name.as_str())];
+    CreateContainer {
+        component: component.name.clone(),
+        name: component.container_name.clone(),
+        image: component.image.clone(),
+        spec: component.spec.clone(),
+        health: None,
+        health_disabled: false,
+        labels: labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        networks: vec![Attach {
+            key: "default".parse().unwrap(),
+            network_id: network_id.to_owned(),
+            network_name: "test_default".into(),
+            address: None,
+            aliases: vec![],
+            fail_fast: true,
+        }],
+        volume_names: BTreeMap::new(),
+        hosts: vec![],
+        publish_address: std::net::Ipv4Addr::LOCALHOST.into(),
+        carried_volumes: BTreeMap::new(),
+        files: vec![],
+        owners: vec![],
+    }
 }

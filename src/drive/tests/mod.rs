@@ -1,4 +1,10 @@
 //! The driver against the simulated engine, under a paused clock.
 
+mod exits;
 mod harness;
+mod killed;
 mod labelled;
+mod reattach;
+mod start;
+mod stopping;
+mod trouble;

@@ -28,10 +28,22 @@ pub struct Addressing {
 /// The result differs from what a container has only if the file now gives its address to another component.
 #[must_use]
 pub fn assign(cluster: &Cluster, networks: &BTreeMap<NetworkKey, ObservedNetwork>, observed: &Observed) -> Addressing {
+    assign_without(cluster, networks, observed, &BTreeSet::new())
+}
+
+/// The same, but addresses that are `refused` (a start found them in use) are chosen for nobody, not even for the
+/// component whose container has one.
+#[must_use]
+pub fn assign_without(
+    cluster: &Cluster,
+    networks: &BTreeMap<NetworkKey, ObservedNetwork>,
+    observed: &Observed,
+    refused: &BTreeSet<Ipv4Addr>,
+) -> Addressing {
     let names = Names::of(cluster);
     let mut addresses: BTreeMap<ComponentName, BTreeMap<NetworkKey, Ipv4Addr>> = BTreeMap::new();
     for key in cluster.networks.keys() {
-        for (component, address) in OnNetwork::new(cluster, key, networks.get(key), observed, &names).assign() {
+        for (component, address) in OnNetwork::new(cluster, key, networks.get(key), observed, &names).assign(refused) {
             addresses.entry(component.clone()).or_default().insert(key.clone(), address);
         }
     }
@@ -111,14 +123,17 @@ impl<'a> OnNetwork<'a> {
         }
     }
 
-    fn assign(&self) -> BTreeMap<&'a ComponentName, Ipv4Addr> {
+    fn assign(&self, refused: &BTreeSet<Ipv4Addr>) -> BTreeMap<&'a ComponentName, Ipv4Addr> {
         let mut given: BTreeMap<&ComponentName, Ipv4Addr> = BTreeMap::new();
         let mut taken: BTreeSet<Ipv4Addr> = BTreeSet::new();
         let steps: [fn(&Self, &'a Component) -> Option<Ipv4Addr>; 3] =
             [Self::written, Self::of_container, Self::known_to_peers];
         for step in steps {
             for component in &self.members {
-                let address = step(self, component).filter(|address| !taken.contains(address));
+                let is_free = |address: &Ipv4Addr| {
+                    !taken.contains(address) && (!refused.contains(address) || self.written(component).is_some())
+                };
+                let address = step(self, component).filter(is_free);
                 if let Some(address) = address.filter(|_| !given.contains_key(&component.name)) {
                     given.insert(&component.name, address);
                     taken.insert(address);
@@ -127,7 +142,7 @@ impl<'a> OnNetwork<'a> {
         }
         let Some((subnet, gateway)) = self.chosen_from else { return given };
         let mut free = fixed_addresses(subnet, gateway).filter(|address| {
-            !taken.contains(address) && !self.held.contains_key(address) && !self.entries.contains_key(address)
+            !refused.contains(address) && !taken.contains(address) && !self.held.contains_key(address) && !self.entries.contains_key(address)
         });
         for component in &self.members {
             if !given.contains_key(&component.name)

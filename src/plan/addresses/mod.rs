@@ -11,5 +11,5 @@ pub mod subnets;
 #[cfg(test)]
 mod tests;
 
-pub use assign::{Addressing, assign};
+pub use assign::{Addressing, assign, assign_without};
 pub use subnets::{DEFAULT_POOL, NetworkAddressing, subnet_candidates};

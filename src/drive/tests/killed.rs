@@ -1,0 +1,52 @@
+//! `kill -9` at any moment: the next command just works.
+
+use super::harness::*;
+use crate::cluster::{Cluster, GateCondition};
+use crate::engine::fake::{Behaviour, FakeEngine};
+use crate::event::Outcome;
+
+fn scene(seed: u64) -> (FakeEngine, Cluster) {
+    let mut job = plain("job");
+    job.completes = true;
+    let engine = engine(seed)
+        .with_pullable("far", ms(120))
+        .behave("job", Behaviour::exits(ms(60), 0))
+        .behave("a", Behaviour::ready_after(ms(150)).needs(["b"]))
+        .behave("b", Behaviour::ready_after(ms(90)).live_needs(["a"]));
+    let mut far = checked("far");
+    far.image = "far".into();
+    let parts = [
+        member(http("a"), &["b"]),
+        member(http("b"), &["a"]),
+        far,
+        job,
+        gated(plain("last"), GateCondition::Completed, "job"),
+    ];
+    (engine, cluster(parts))
+}
+
+#[tokio::test(start_paused = true)]
+async fn up_again_is_ready() {
+    for cut in (0..90u64).map(|n| n * 3 + n * n / 8) {
+        let (engine, cluster) = scene(cut);
+        cut_short(&engine, &cluster, Default::default(), ms(cut)).await;
+        let ran = up(&engine, &cluster).await.is(Outcome::Ready);
+        assert_eq!(engine.containers().len(), 5, "cut at {cut} ms\n{}", ran.story());
+        assert_eq!(engine.networks_and_volumes().0.len(), 1, "cut at {cut} ms");
+        assert!(engine.violations().is_empty(), "cut at {cut} ms: {:?}", engine.violations());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn down_leaves_nothing() {
+    for cut in (0..90u64).map(|n| n * 3 + n * n / 8) {
+        let (engine, cluster) = scene(cut);
+        cut_short(&engine, &cluster, Default::default(), ms(cut)).await;
+        stop_all(&engine, &cluster, &down()).await.is(Outcome::Ready);
+        // A call that was in flight when convoke died may take effect after that: the next `down` gets it.
+        tokio::time::sleep(secs(1)).await;
+        stop_all(&engine, &cluster, &down()).await.is(Outcome::Ready);
+        assert!(engine.containers().is_empty(), "cut at {cut} ms");
+        assert_eq!(engine.networks_and_volumes(), (vec![], vec![]), "cut at {cut} ms");
+    }
+}

@@ -1,0 +1,194 @@
+//! `up` on a cluster that runs already.
+
+use super::harness::*;
+use crate::cluster::{Cluster, Component, GateCondition, RestartPolicy};
+use crate::engine::fake::{Behaviour, FakeEngine, Op};
+use crate::engine::{ImageInfo, ObservedContainer};
+use crate::event::{EventKind, Outcome, Phase};
+
+fn find(engine: &FakeEngine, component: &str) -> ObservedContainer {
+    engine.containers().into_iter().find(|container| container.component == name(component)).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_touched() {
+    let mut job = plain("job");
+    job.completes = true;
+    let cluster = cluster([http("a"), checked("b"), plain("c"), job, gated(http("d"), GateCondition::Ready, "a")]);
+    let engine = engine(1).behave("job", Behaviour::exits(ms(50), 0));
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    let (before, calls) = (fingerprint(&engine), engine.changing_calls().len());
+    let ran = up(&engine, &cluster).await.is(Outcome::Ready);
+    assert_eq!(engine.changing_calls().len(), calls, "{:?}", &engine.changing_calls()[calls..]);
+    assert_eq!(fingerprint(&engine), before);
+    for event in &ran.events {
+        if let EventKind::Planned { actions } = &event.kind {
+            assert!(actions.iter().all(|action| action.action == "keep"), "{actions:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn http_probed_ones_answer_in_tens_of_milliseconds() {
+    let names: Vec<String> = (0..20).map(|n| format!("c{n}")).collect();
+    let cluster = cluster(names.iter().map(|name| http(name)));
+    let engine = engine(1);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    let ran = up(&engine, &cluster).await.is(Outcome::Ready);
+    assert!(ran.took < ms(100), "{}", ran.story());
+}
+
+#[tokio::test(start_paused = true)]
+async fn exec_probed_ones_are_verified_within_a_second() {
+    let names: Vec<String> = (0..20).map(|n| format!("c{n}")).collect();
+    let cluster = cluster(names.iter().map(|name| checked(name)));
+    let engine = engine(1);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    let ran = up(&engine, &cluster).await.is(Outcome::Ready);
+    assert!(ran.took < secs(1), "{}", ran.story());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_ran_for_a_second_already_need_not_do_so_again() {
+    let cluster = cluster([plain("a")]);
+    let engine = engine(1);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    tokio::time::sleep(secs(10)).await;
+    let ran = up(&engine, &cluster).await.is(Outcome::Ready);
+    assert!(ran.took < ms(1300), "{}", ran.story());
+}
+
+fn changed(cluster: &Cluster, component: &str) -> Cluster {
+    let mut cluster = cluster.clone();
+    cluster.components.get_mut(component).unwrap().config_hash = "second".into();
+    cluster
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_changed_is_replaced_with_its_address_and_volumes() {
+    let info = ImageInfo { id: "sha256:1".into(), volumes: vec!["/data".into()], ..ImageInfo::default() };
+    let engine = engine(1).with_image_info("image", info);
+    let first = cluster([http("a"), http("b"), http("c")]);
+    up(&engine, &first).await.is(Outcome::Ready);
+    let (before, old) = (fingerprint(&engine), find(&engine, "b"));
+    let second = changed(&first, "b");
+    let ran = up(&engine, &second).await.is(Outcome::Ready);
+    let new = find(&engine, "b");
+    assert_ne!(old.id, new.id);
+    assert_eq!(new.name, old.name);
+    assert_eq!(new.networks["test_default"].fixed_address, old.networks["test_default"].fixed_address);
+    assert_eq!(new.anonymous_volumes, old.anonymous_volumes);
+    assert!(engine.networks_and_volumes().1.contains(&old.anonymous_volumes["/data"]));
+    let after = fingerprint(&engine);
+    assert_eq!(after.len(), 3);
+    assert_eq!(after.iter().filter(|(id, at)| before.get(*id) == Some(*at)).count(), 2, "{}", ran.story());
+    assert!(engine.violations().is_empty(), "{:?}", engine.violations());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replacement_that_was_killed_anywhere_is_finished_by_the_next_up() {
+    let info = ImageInfo { id: "sha256:1".into(), volumes: vec!["/data".into()], ..ImageInfo::default() };
+    for cut in (0..60).map(|n| ms(n * 7)) {
+        let engine = engine(cut.as_millis() as u64).with_image_info("image", info.clone());
+        let first = cluster([http("a"), http("b")]);
+        up(&engine, &first).await.is(Outcome::Ready);
+        let old = find(&engine, "b");
+        let second = changed(&first, "b");
+        cut_short(&engine, &second, Default::default(), cut).await;
+        let ran = up(&engine, &second).await.is(Outcome::Ready);
+        let new = find(&engine, "b");
+        assert_eq!(engine.containers().len(), 2, "{cut:?}\n{}", ran.story());
+        assert_eq!(new.name, "test-b-1");
+        assert_eq!(new.networks["test_default"].fixed_address, old.networks["test_default"].fixed_address);
+        assert_eq!(new.anonymous_volumes, old.anonymous_volumes, "{cut:?}");
+        assert!(engine.violations().is_empty(), "{:?}", engine.violations());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_image_replaces_too() {
+    let engine = engine(1);
+    let cluster = cluster([http("a")]);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    let old = find(&engine, "a");
+    let engine = engine.with_image_info("image", ImageInfo { id: "sha256:2".into(), ..ImageInfo::default() });
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    assert_ne!(find(&engine, "a").id, old.id);
+}
+
+fn replica(n: u32, of: u32) -> Component {
+    let text = if of == 1 { "web".to_owned() } else { format!("web-{n}") };
+    let mut component = http(&text);
+    component.service = "web".parse().unwrap();
+    component.number = n;
+    component.container_name = format!("test-web-{n}");
+    component
+}
+
+#[tokio::test(start_paused = true)]
+async fn replicas_come_and_go() {
+    let engine = engine(1);
+    up(&engine, &cluster([replica(1, 1)])).await.is(Outcome::Ready);
+    let kept = engine.containers().remove(0).id;
+    let scaled = cluster((1..=3).map(|n| replica(n, 3)));
+    up(&engine, &scaled).await.is(Outcome::Ready);
+    assert_eq!(engine.containers().len(), 3);
+    up(&engine, &cluster([replica(1, 1)])).await.is(Outcome::Ready);
+    let left = engine.containers();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(left[0].id, kept);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_was_stopped_is_started_and_not_made_anew() {
+    let engine = engine(1);
+    let cluster = cluster([http("a"), http("b")]);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    let id = find(&engine, "a").id;
+    engine.crash("a", 1);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    assert_eq!(find(&engine, "a").id, id);
+    assert_eq!(calls(&engine, Op::Start, "b").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cycle_that_is_half_down_comes_back() {
+    let engine = engine(1)
+        .behave("a", Behaviour::default().needs(["b"]).gives_up(ms(100), 3))
+        .behave("b", Behaviour::ready_after(ms(500)).needs(["a"]));
+    let cluster = cluster([member(http("a"), &["b"]), member(http("b"), &["a"])]);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    engine.crash("a", 1);
+    engine.crash("b", 1);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    assert!(engine.violations().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_in_a_crash_loop_is_not_called_ready_by_a_reattach() {
+    let mut looping = plain("a");
+    looping.spec.restart = RestartPolicy::Always;
+    let engine = engine(1).behave("a", Behaviour::exits(ms(1500), 1));
+    let cluster = cluster([looping]);
+    for _ in 0..4 {
+        let options = crate::drive::driver::Options { timeout: Some(secs(20)), ..Default::default() };
+        let ran = up_with(&engine, &cluster, options).await;
+        // A second of running is all that is known of it; but while it waits to be restarted it isn't ready.
+        if ran.outcome == Outcome::Ready {
+            assert!(engine.is_ready("a"), "{}", ran.story());
+        } else {
+            assert_ne!(ran.phases("a").last(), Some(&Phase::Ready));
+        }
+        tokio::time::sleep(ms(777)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_needs_and_gates_may_change_without_a_replacement() {
+    let engine = engine(1);
+    up(&engine, &cluster([http("a"), http("b")])).await.is(Outcome::Ready);
+    let before = fingerprint(&engine);
+    let other = cluster([checked("a"), gated(checked("b"), GateCondition::Ready, "a")]);
+    up(&engine, &other).await.is(Outcome::Ready);
+    assert_eq!(fingerprint(&engine), before);
+}

@@ -1,0 +1,104 @@
+//! `stop` and `down`.
+
+use super::harness::*;
+use crate::drive::stop::StopRequest;
+use crate::engine::Status;
+use crate::engine::fake::{Behaviour, Faults};
+use crate::event::{EventKind, Outcome};
+
+fn stop_request() -> StopRequest {
+    StopRequest { command: "stop".into(), remove: false, volumes: false, ..down() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn down_leaves_nothing_of_ours_and_all_of_theirs() {
+    let engine = engine(1).with_foreign("theirs", None, &[]).with_foreign_volume("their-volume");
+    let cluster = cluster([http("a"), plain("b")]);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    let ran = stop_all(&engine, &cluster, &down()).await.is(Outcome::Ready);
+    assert!(engine.containers().is_empty());
+    assert_eq!(engine.networks_and_volumes(), (vec![], vec!["their-volume".to_owned()]));
+    assert!(engine.violations().is_empty(), "{:?}", engine.violations());
+    assert!(ran.took < secs(1), "{:?}", ran.took);
+    assert!(matches!(ran.events[0].kind, EventKind::RunStarted { .. }));
+    assert!(matches!(ran.events.last().unwrap().kind, EventKind::RunFinished { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_ignores_its_signal_costs_its_grace_and_no_more() {
+    let mut stubborn = http("a");
+    stubborn.spec.stop_grace_period = Some(secs(3));
+    let engine = engine(1).behave("a", Behaviour::default().ignores_sigterm());
+    let cluster = cluster([stubborn, http("b")]);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    let ran = stop_all(&engine, &cluster, &down()).await.is(Outcome::Ready);
+    assert!(ran.took >= secs(3) && ran.took < secs(4), "{:?}", ran.took);
+    assert!(engine.containers().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_grace_can_be_limited() {
+    let engine = engine(1).behave("a", Behaviour::default().ignores_sigterm());
+    let cluster = cluster([http("a")]);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    let request = StopRequest { grace_limit: Some(secs(1)), ..down() };
+    let ran = stop_all(&engine, &cluster, &request).await.is(Outcome::Ready);
+    assert!(ran.took < secs(2), "{:?}", ran.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stop_keeps_the_containers() {
+    let engine = engine(1);
+    let cluster = cluster([http("a"), http("b")]);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    stop_all(&engine, &cluster, &stop_request()).await.is(Outcome::Ready);
+    assert!(engine.containers().iter().all(|container| container.state.status == Status::Exited));
+    assert_eq!(engine.containers().len(), 2);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_some_can_be_stopped() {
+    let engine = engine(1);
+    let cluster = cluster([http("a"), http("b")]);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    let request = StopRequest { only: Some([name("a")].into()), ..stop_request() };
+    stop_all(&engine, &cluster, &request).await.is(Outcome::Ready);
+    assert!(engine.is_ready("b") && !engine.is_ready("a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn down_of_nothing_says_so_and_is_fine() {
+    let engine = engine(1);
+    let ran = stop_all(&engine, &cluster([http("a")]), &down()).await.is(Outcome::Ready);
+    assert!(matches!(ran.events[0].kind, EventKind::RunStarted { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_is_away_is_told_apart() {
+    let engine = engine(1);
+    let _ = engine.now();
+    engine.restart(secs(600));
+    let ran = stop_all(&engine, &cluster([http("a")]), &down()).await.is(Outcome::EngineUnreachable);
+    assert!(matches!(ran.events[0].kind, EventKind::RunStarted { .. }), "{}", ran.story());
+    assert!(!ran.failures().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn down_gets_through_a_bad_day() {
+    for seed in 0..60 {
+        let engine = engine(seed);
+        let cluster = cluster([http("a"), plain("b"), checked("c")]);
+        up(&engine, &cluster).await.is(Outcome::Ready);
+        let until = engine.now() + secs(20);
+        engine.set_faults(Faults { crash: None, engine_restart: None, ..Faults::many() }.until(until));
+        let ran = stop_all(&engine, &cluster, &down()).await;
+        if ran.outcome != Outcome::Ready {
+            assert!(!ran.failures().is_empty(), "seed {seed}: a failure has a text\n{}", ran.story());
+            tokio::time::sleep(secs(40)).await;
+            stop_all(&engine, &cluster, &down()).await.is(Outcome::Ready);
+        }
+        assert!(engine.containers().is_empty(), "seed {seed}\n{}", ran.story());
+        assert!(engine.violations().is_empty());
+    }
+}

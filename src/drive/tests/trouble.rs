@@ -1,0 +1,216 @@
+//! What goes wrong around the components: images, ports, probes, the engine itself.
+
+use super::harness::*;
+use crate::cluster::{PortBinding, Protocol};
+use crate::drive::driver::Options;
+use crate::engine::fake::{Behaviour, Faults, Op};
+use crate::event::{EventKind, Outcome, Phase};
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_image_is_named() {
+    let mut lost = http("a");
+    lost.image = "nowhere:1".into();
+    let engine = engine(1);
+    let ran = up(&engine, &cluster([lost, http("b")])).await.is(Outcome::Failed);
+    assert!(ran.failures()[0].what.contains("nowhere:1"), "{}", ran.story());
+    assert!(ran.failures()[0].hint.is_some());
+    assert!(ran.took < secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_that_is_taken_is_named_with_what_to_do() {
+    let mut server = http("a");
+    let port = PortBinding { host_ip: None, host_port: Some(8080), container_port: 80, protocol: Protocol::Tcp };
+    server.spec.ports.push(port);
+    let engine = engine(1).with_busy_port(8080);
+    let ran = up(&engine, &cluster([server])).await.is(Outcome::Failed);
+    assert!(ran.failures()[0].what.contains("8080"), "{}", ran.story());
+    assert!(ran.failures()[0].hint.as_ref().unwrap().contains("port"));
+    assert!(ran.took < secs(2), "{:?}", ran.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_is_missing_fails_at_once() {
+    let engine = engine(1).behave("a", Behaviour::default().missing_command());
+    let ran = up(&engine, &cluster([http("a")])).await.is(Outcome::Failed);
+    assert!(ran.failures()[0].what.contains("not found"), "{}", ran.story());
+    assert!(ran.took < secs(2), "{:?}", ran.took);
+    assert_eq!(calls(&engine, Op::Start, "a").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_probe_program_is_shown_at_once_and_fails_later() {
+    let engine = engine(1).behave("a", Behaviour::default().missing_probe());
+    let ran = up(&engine, &cluster([checked("a")])).await.is(Outcome::Failed);
+    let shown = ran.events.iter().find(|event| {
+        matches!(&event.kind, EventKind::Waiting { why, .. } if why.contains("can't be run"))
+    });
+    assert!(shown.unwrap().at.0 < secs(1), "{}", ran.story());
+    assert!(ran.took >= secs(30) && ran.took < secs(33), "{:?}", ran.took);
+    assert!(ran.failures()[0].last_probe.as_ref().unwrap().contains("not found"), "{}", ran.story());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_program_that_is_installed_late_is_fine() {
+    let engine = engine(1).behave("a", Behaviour::default().probe_program_after(secs(8)));
+    let ran = up(&engine, &cluster([checked("a")])).await.is(Outcome::Ready);
+    assert!(ran.took < secs(9), "{:?}", ran.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stall_says_who_waits_for_whom() {
+    let engine = engine(1)
+        .behave("a", Behaviour::never_ready(ms(10)))
+        .behave("b", Behaviour::never_ready(ms(10)))
+        .behave("c", Behaviour::ready_after(ms(10)));
+    let cluster = cluster([member(http("a"), &["b"]), member(http("b"), &["a"]), http("c")]);
+    let options = Options { timeout: Some(secs(25)), ..Options::default() };
+    let ran = up_with(&engine, &cluster, options).await.is(Outcome::DeadlinePassed);
+    let (at, lines) = ran.stalls()[0];
+    assert!(at > secs(10) && at < secs(11), "{at:?}");
+    assert_eq!(
+        lines,
+        [
+            "a is live: http :80/ready: 503: not ready (waits for b)",
+            "b is live: http :80/ready: 503: not ready (waits for a)",
+            "a and b wait for each other: a -> b -> a"
+        ]
+    );
+    let late: Vec<&str> = ran.failures().iter().map(|f| f.component.as_ref().unwrap().as_str()).collect();
+    assert_eq!(late, ["a", "b"]);
+    assert!(ran.failures()[0].what.contains("not ready after 25"), "{}", ran.story());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_timeout_the_deadline_is_five_minutes() {
+    let engine = engine(1).behave("a", Behaviour::never_ready(ms(10)));
+    let ran = up(&engine, &cluster([http("a")])).await.is(Outcome::DeadlinePassed);
+    assert!(ran.took >= secs(300) && ran.took < secs(302), "{:?}", ran.took);
+    assert!(ran.steps < 6_000, "{} steps", ran.steps);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_foreign_container_is_refused_and_nothing_is_touched() {
+    let engine = engine(1).with_foreign("test-a-1", Some("other"), &[]);
+    let ran = up(&engine, &cluster([http("a"), http("b")])).await.is(Outcome::Failed);
+    assert!(ran.failures()[0].hint.as_ref().unwrap().contains("docker compose -p other down"), "{}", ran.story());
+    assert!(engine.changing_calls().is_empty(), "{:?}", engine.changing_calls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_is_away_ends_the_run_after_a_while() {
+    let engine = engine(1);
+    let _ = engine.now();
+    engine.restart(secs(600));
+    let ran = up(&engine, &cluster([http("a")])).await.is(Outcome::EngineUnreachable);
+    assert!(ran.took >= secs(29) && ran.took < secs(45), "{:?}\n{}", ran.took, ran.story());
+    assert!(engine.journal().len() < 100, "{} calls", engine.journal().len());
+    assert!(!ran.failures().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_is_silent_ends_the_run_after_a_while() {
+    let engine = engine(1);
+    engine.fall_silent(secs(3600));
+    let ran = up(&engine, &cluster([http("a")])).await.is(Outcome::EngineUnreachable);
+    assert!(ran.took < secs(100), "{:?}", ran.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_comes_back_in_time_is_waited_for() {
+    let engine = engine(1);
+    let _ = engine.now();
+    engine.restart(secs(8));
+    let ran = up(&engine, &cluster([http("a")])).await.is(Outcome::Ready);
+    assert!(ran.took < secs(15), "{:?}", ran.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_restarts_in_the_middle_is_no_failure() {
+    for at in [5, 20, 45, 80, 120, 300, 700, 1100] {
+        let engine = engine(at).behave("a", Behaviour::ready_after(secs(1)));
+        let world = engine.clone();
+        let cluster = cluster([http("a"), plain("b"), checked("c")]);
+        let (ran, ()) = tokio::join!(up(&engine, &cluster), async move {
+            tokio::time::sleep(ms(at)).await;
+            world.restart(secs(2));
+        });
+        let ran = ran.is(Outcome::Ready);
+        assert!(ran.took < secs(20), "at {at}: {:?}\n{}", ran.took, ran.story());
+        assert!(engine.violations().is_empty(), "{:?}", engine.violations());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_somebody_removes_is_made_again() {
+    use crate::engine::Engine;
+    for at in [30, 100, 600, 1200] {
+        let engine = engine(at).behave("a", Behaviour::ready_after(secs(1))).behave("b", Behaviour::ready_after(secs(2)));
+        let world = engine.clone();
+        let cluster = cluster([http("a"), http("b")]);
+        let (ran, ()) = tokio::join!(up(&engine, &cluster), async move {
+            tokio::time::sleep(ms(at)).await;
+            let found = world.containers().into_iter().find(|container| container.component == name("a"));
+            if let Some(container) = found {
+                world.remove(&container.id, true).await.unwrap();
+            }
+        });
+        let ran = ran.is(Outcome::Ready);
+        assert!(engine.is_ready("a"), "at {at}\n{}", ran.story());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_is_taken_has_the_container_made_anew() {
+    use crate::engine::Engine;
+    let engine = engine(1);
+    let cluster = cluster([http("a")]);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    let ours = engine.containers().remove(0);
+    let fixed = ours.networks["test_default"].fixed_address.unwrap();
+    stop_all(&engine, &cluster, &crate::drive::stop::StopRequest { remove: false, volumes: false, ..down() }).await;
+    // Somebody else's container takes the address of the stopped one.
+    let mut thief = cluster.clone();
+    thief.name = "thief".parse().unwrap();
+    let thief = crate::cluster::Component { container_name: "thief".into(), ..http("t") };
+    let mut theirs = crate::drive::tests::harness::create_request(&thief, &ours.networks["test_default"].network_id);
+    theirs.networks[0].address = Some(fixed);
+    let id = engine.create_container(&theirs).await.unwrap();
+    engine.start(&id).await.unwrap();
+    let ran = up(&engine, &cluster).await.is(Outcome::Ready);
+    assert!(!ran.warnings().is_empty(), "{}", ran.story());
+    let again = engine.containers().into_iter().find(|container| container.component == name("a")).unwrap();
+    assert_ne!(again.networks["test_default"].fixed_address, Some(fixed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupt_ends_it_within_two_seconds_and_knows_what_it_started() {
+    for at in [1, 10, 40, 90, 500] {
+        let engine = engine(at).behave("a", Behaviour::never_ready(ms(10)));
+        let cluster = cluster([http("a"), http("b")]);
+        let ran = run(&engine, &cluster, Options::default(), tokio::time::sleep(ms(at))).await.is(Outcome::Interrupted);
+        assert!(ran.took < ms(at) + secs(2), "{:?}", ran.took);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_breaks_all_the_time_is_no_busy_loop() {
+    let engine = engine(1)
+        .behave("a", Behaviour::ready_after(secs(60)))
+        .faults(Faults { stream_break: Some(ms(1)), ..Faults::none() });
+    let ran = up(&engine, &cluster([http("a")])).await.is(Outcome::Ready);
+    assert!(engine.journal().len() < 800, "{} calls", engine.journal().len());
+    assert!(ran.steps < 3000, "{}", ran.steps);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_events_cost_time_and_nothing_else() {
+    let engine = engine(1)
+        .behave("a", Behaviour::exits(ms(700), 3))
+        .faults(Faults { event_loss: 1.0, ..Faults::none() });
+    let ran = up(&engine, &cluster([http("a"), http("b")])).await;
+    assert!(ran.took < secs(7), "{:?}\n{}", ran.took, ran.story());
+    if ran.outcome == Outcome::Failed {
+        assert_eq!(ran.phases("a").last(), Some(&Phase::Failed));
+    }
+}
