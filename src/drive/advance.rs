@@ -264,7 +264,8 @@ impl Driver {
     /// Something that the creation needs is gone since it was looked at: look again.
     fn doubt_objects(&mut self, name: &ComponentName, error: &EngineError) {
         let Some(image) = self.nodes.get(name).map(|node| node.component.image.clone()) else { return };
-        if error.kind == ErrorKind::ImageMissing && self.images.get(&image).is_some_and(|state| state.info().is_some()) {
+        if error.kind == ErrorKind::ImageMissing && self.images.get(&image).is_some_and(|state| state.info().is_some())
+        {
             self.find_again(image);
         }
     }
@@ -308,7 +309,8 @@ impl Driver {
         self.addressing_after = self.now;
         self.observe_again = true;
         if let Some(node) = self.nodes.get_mut(name) {
-            let fixed = node.container(id).into_iter().flat_map(|c| c.networks.values().filter_map(|at| at.fixed_address));
+            let fixed =
+                node.container(id).into_iter().flat_map(|c| c.networks.values().filter_map(|at| at.fixed_address));
             self.refused_addresses.extend(fixed);
             node.failures_in_row += 1;
             node.busy = true;

@@ -51,7 +51,8 @@ pub async fn stop<E: Engine>(
     interrupt: impl Future<Output = ()>,
     report: impl FnMut(Event),
 ) -> Outcome {
-    let mut stopping = Stopping { engine, cluster, request, report, began: Instant::now(), is_announced: false, failures: Vec::new() };
+    let mut stopping =
+        Stopping { engine, cluster, request, report, began: Instant::now(), is_announced: false, failures: Vec::new() };
     let outcome = tokio::select! {
         biased;
         () = interrupt => Outcome::Interrupted,
