@@ -1,7 +1,7 @@
 //! `convoke up`: bring a cluster up and wait until all of it is ready.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::error::{CliError, INTERRUPTED};
 use super::session::{Session, now_text, run_id};
 use super::source;
 use super::watchers::{Watchers, masker};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Component};
 use crate::drive::stop::{StopRequest, stop};
 use crate::drive::{Driver, Options, shell};
 use crate::engine::Subnet;
@@ -43,7 +43,7 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
         command: "up".into(),
         timeout: args.waiting.timeout,
         starts_in_flight: args.parallel.max(1),
-        publish_address: publish_address(session, args.publish_address, is_local),
+        publish_address: publish_address(session, &cluster, args.publish_address, is_local),
         pool: pool(args.pool.as_deref())?,
         rebuild: args.build,
         ..basic_options(&store, &engine)
@@ -146,16 +146,15 @@ pub(super) fn note<E: std::fmt::Display>(result: Result<(), E>) {
     }
 }
 
-fn publish_address(session: &Session, given: Option<IpAddr>, is_local: bool) -> IpAddr {
-    let all = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
-    match given {
-        Some(address) => address,
-        None if is_local => IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
-        None => {
-            tracing::debug!(quiet = session.global.quiet, "a remote engine: ports are published on all its addresses");
-            all
-        }
+/// Where ports without an address are published: on this machine only, if the engine is on it. Says so if it matters.
+fn publish_address(session: &Session, cluster: &Cluster, given: Option<IpAddr>, is_local: bool) -> IpAddr {
+    let address = given.unwrap_or(IpAddr::V4(if is_local { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED }));
+    let matters = |c: &Component| c.spec.ports.iter().any(|port| port.host_ip.is_none());
+    if given.is_none() && cluster.components.values().any(matters) {
+        let note = format_args!("note: ports are published on {address} (--publish-address sets another)");
+        session.printer.progress(note);
     }
+    address
 }
 
 fn pool(text: Option<&str>) -> Result<Subnet, CliError> {
