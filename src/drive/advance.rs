@@ -73,7 +73,6 @@ impl Driver {
         if !self.is_selected(name) {
             return Next::Nothing;
         }
-        let image_id = self.image_id_of(name);
         let Some(node) = self.nodes.get(name) else { return Next::Nothing };
         let is_news_due = node.dirty || node.inspecting.is_some();
         if node.busy || node.awaits_list || node.failure.is_some() {
@@ -84,21 +83,20 @@ impl Driver {
             self.wake_at(at);
             return Next::Nothing;
         }
-        let standing = Standing::judge(&node.component, image_id.as_deref(), &node.containers);
+        let standing = Standing::judge(&node.component, self.image_id_of(node), &node.containers);
         match (standing.current, standing.outdated.into_iter().next()) {
             (None, _) => Next::Make,
-            (Some(_), Some((old, _))) => Next::Retire(old),
-            (Some(current), None) if current.name != node.component.container_name => Next::Rename(current.id),
+            (Some(_), Some((old, _))) => Next::Retire(old.clone()),
+            (Some(current), None) if current.name != node.component.container_name => Next::Rename(current.id.clone()),
             // Never by what may be old: a job that ran meanwhile would run twice.
-            (Some(current), None) if !is_news_due && node.wants_start(&current) => Next::Start(current.id),
+            (Some(current), None) if !is_news_due && node.wants_start(current) => Next::Start(current.id.clone()),
             _ => Next::Nothing,
         }
     }
 
     /// Whether a container must be made for it.
     pub(super) fn needs_container(&self, node: &Node) -> bool {
-        let image_id =
-            self.images.get(&node.component.image).and_then(|state| state.info()).map(|info| info.id.as_str());
+        let image_id = self.image_id_of(node);
         node.failure.is_none() && Standing::judge(&node.component, image_id, &node.containers).current.is_none()
     }
 
@@ -233,7 +231,7 @@ impl Driver {
                 node.tries_in_row = 0;
                 // What it looks like is known well enough to start it; the list and the inspection after say the rest.
                 let run = self.options.run.clone();
-                let image_id = self.image_id_of(name).unwrap_or_default();
+                let image_id = self.nodes.get(name).and_then(|node| self.image_id_of(node)).unwrap_or_default().to_owned();
                 if let Some(node) = self.nodes.get_mut(name) {
                     let replaced = node.containers.iter().find(|c| c.name == node.component.container_name);
                     let container_name = match replaced {

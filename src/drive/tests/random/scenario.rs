@@ -60,7 +60,9 @@ pub(super) fn draw(seed: u64) -> Scenario {
         engine = engine.behave(component.name.as_str(), behaviour.clone());
     }
     let engine = engine.faults(faults.until(until));
-    let options = draw_options(&mut dice, &components);
+    // One that can't be ready need not take the full five minutes to be called late.
+    let timeout = (!doomed.is_empty()).then(|| secs(60));
+    let options = Options { timeout, ..draw_options(&mut dice, &components) };
     let cuts = if dice.percent(40) { (0..dice.from(1, 4)).map(|_| dice.ms(3000)).collect() } else { vec![] };
     let changes = components.iter().map(|c| c.name.to_string()).filter(|_| dice.percent(8)).collect();
     let mut cluster = cluster(components);
