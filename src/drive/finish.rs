@@ -70,8 +70,11 @@ impl Driver {
 
     pub(super) fn fail_by_deadline(&mut self, deadline: Duration) {
         let mut failures = Vec::new();
-        let late: Vec<ComponentName> =
-            self.selected().filter(|(_, node)| !node.phase.is_settled() && node.failure.is_none()).map(|(name, _)| name.clone()).collect();
+        let late: Vec<ComponentName> = self
+            .selected()
+            .filter(|(_, node)| !node.phase.is_settled() && node.failure.is_none())
+            .map(|(name, _)| name.clone())
+            .collect();
         for name in &late {
             let Some(node) = self.nodes.get(name) else { continue };
             let mut what = format!("{} after {}", not_ready(node.phase), human(deadline));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::driver::{Driver, ENGINE_PATIENCE, ObserveInFlight, SLOW_TICK};
 use super::input::Call;
 use super::node::{Node, Track};
-use super::prepare::pause;
+use super::retry::pause;
 use crate::engine::{EngineError, ErrorKind, HealthStatus, Observed, ObservedContainer, Status};
 use crate::event::{EventKind, Failure, Outcome, Phase};
 use crate::names::{ComponentName, ContainerId};

@@ -177,11 +177,11 @@ mod tests {
         for (pace, at) in paces.iter_mut().zip([30, 10, 20]) {
             pace.reset(ms(at));
         }
-        assert_eq!(next_due(paces.iter().enumerate().map(|(i, p)| (i, p))), Some((ms(10), 1)));
+        assert_eq!(next_due(paces.iter().enumerate()), Some((ms(10), 1)));
         paces[1].started(ms(40));
-        assert_eq!(next_due(paces.iter().enumerate().map(|(i, p)| (i, p))), Some((ms(20), 2)));
+        assert_eq!(next_due(paces.iter().enumerate()), Some((ms(20), 2)));
         paces.iter_mut().for_each(|pace| pace.started(ms(40)));
-        assert_eq!(next_due(paces.iter().enumerate().map(|(i, p)| (i, p))), None);
+        assert_eq!(next_due(paces.iter().enumerate()), None);
     }
 
     #[test]

@@ -40,8 +40,13 @@ async fn early_exits_are_bounded() {
 
 #[tokio::test(start_paused = true)]
 async fn without_the_rule_an_exit_is_a_failure() {
-    let engine = engine(1)
-        .behave("a", Behaviour::never_ready(ms(5)).exiting(ms(400), 1).prints(ms(10), "hello").complains(ms(390), "cannot open file"));
+    let engine = engine(1).behave(
+        "a",
+        Behaviour::never_ready(ms(5))
+            .exiting(ms(400), 1)
+            .prints(ms(10), "hello")
+            .complains(ms(390), "cannot open file"),
+    );
     let ran = up(&engine, &cluster([http("a"), http("b")])).await.is(Outcome::Failed);
     let failure = ran.failures()[0];
     assert_eq!((failure.component.as_ref().unwrap().as_str(), failure.exit_code), ("a", Some(1)));

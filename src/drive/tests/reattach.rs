@@ -226,7 +226,12 @@ async fn a_job_that_completed_and_an_early_exit_do_not_confuse_a_reattach() {
         .behave("job", Behaviour::exits(ms(60), 0))
         .behave("a", Behaviour::default().needs(["b"]).gives_up(ms(100), 3))
         .behave("b", Behaviour::ready_after(ms(900)));
-    let parts = [member(http("a"), &["b"]), member(http("b"), &["a"]), gated(plain("last"), GateCondition::Completed, "job"), job];
+    let parts = [
+        member(http("a"), &["b"]),
+        member(http("b"), &["a"]),
+        gated(plain("last"), GateCondition::Completed, "job"),
+        job,
+    ];
     let cluster = cluster(parts);
     // Cut while `a` has exited early and waits for `b`.
     for cut in [200, 300, 400, 600, 800] {

@@ -45,9 +45,7 @@ async fn gates_hold_starts_back_and_nothing_else_does() {
         gated(http("after-job"), GateCondition::Completed, "job"),
         http("free"),
     ]);
-    let engine = engine(1)
-        .behave("db", Behaviour::ready_after(secs(1)))
-        .behave("job", Behaviour::exits(ms(500), 0));
+    let engine = engine(1).behave("db", Behaviour::ready_after(secs(1))).behave("job", Behaviour::exits(ms(500), 0));
     let ran = up(&engine, &cluster).await.is(Outcome::Ready);
     let starting = |name| ran.entered(name, Phase::Starting).unwrap();
     assert!(starting("after-start") >= ran.entered("db", Phase::Started).unwrap());
@@ -102,7 +100,8 @@ async fn an_image_is_pulled_once_and_holds_only_its_users_back() {
     let ran = up(&engine, &cluster(pulled.into_iter().chain([http("here")]))).await.is(Outcome::Ready);
     assert_eq!(engine.journal().iter().filter(|call| call.op == Op::Pull).count(), 1);
     assert!(ran.entered("here", Phase::Ready).unwrap() < ms(500), "{}", ran.story());
-    let ready = ran.events.iter().filter(|event| matches!(&event.kind, EventKind::ImageReady { how, .. } if how == "pulled"));
+    let ready =
+        ran.events.iter().filter(|event| matches!(&event.kind, EventKind::ImageReady { how, .. } if how == "pulled"));
     assert_eq!(ready.count(), 1);
 }
 

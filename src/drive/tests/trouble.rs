@@ -42,9 +42,10 @@ async fn a_command_that_is_missing_fails_at_once() {
 async fn a_missing_probe_program_is_shown_at_once_and_fails_later() {
     let engine = engine(1).behave("a", Behaviour::default().missing_probe());
     let ran = up(&engine, &cluster([checked("a")])).await.is(Outcome::Failed);
-    let shown = ran.events.iter().find(|event| {
-        matches!(&event.kind, EventKind::Waiting { why, .. } if why.contains("can't be run"))
-    });
+    let shown = ran
+        .events
+        .iter()
+        .find(|event| matches!(&event.kind, EventKind::Waiting { why, .. } if why.contains("can't be run")));
     assert!(shown.unwrap().at.0 < secs(1), "{}", ran.story());
     assert!(ran.took >= secs(30) && ran.took < secs(33), "{:?}", ran.took);
     assert!(ran.failures()[0].last_probe.as_ref().unwrap().contains("not found"), "{}", ran.story());
@@ -145,7 +146,8 @@ async fn an_engine_that_restarts_in_the_middle_is_no_failure() {
 async fn a_container_that_somebody_removes_is_made_again() {
     use crate::engine::Engine;
     for at in [30, 100, 600, 1200] {
-        let engine = engine(at).behave("a", Behaviour::ready_after(secs(1))).behave("b", Behaviour::ready_after(secs(2)));
+        let engine =
+            engine(at).behave("a", Behaviour::ready_after(secs(1))).behave("b", Behaviour::ready_after(secs(2)));
         let world = engine.clone();
         let cluster = cluster([http("a"), http("b")]);
         let (ran, ()) = tokio::join!(up(&engine, &cluster), async move {
@@ -205,9 +207,8 @@ async fn a_stream_that_breaks_all_the_time_is_no_busy_loop() {
 
 #[tokio::test(start_paused = true)]
 async fn lost_events_cost_time_and_nothing_else() {
-    let engine = engine(1)
-        .behave("a", Behaviour::exits(ms(700), 3))
-        .faults(Faults { event_loss: 1.0, ..Faults::none() });
+    let engine =
+        engine(1).behave("a", Behaviour::exits(ms(700), 3)).faults(Faults { event_loss: 1.0, ..Faults::none() });
     let ran = up(&engine, &cluster([http("a"), http("b")])).await;
     assert!(ran.took < secs(7), "{:?}\n{}", ran.took, ran.story());
     if ran.outcome == Outcome::Failed {

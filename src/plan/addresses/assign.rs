@@ -142,7 +142,10 @@ impl<'a> OnNetwork<'a> {
         }
         let Some((subnet, gateway)) = self.chosen_from else { return given };
         let mut free = fixed_addresses(subnet, gateway).filter(|address| {
-            !refused.contains(address) && !taken.contains(address) && !self.held.contains_key(address) && !self.entries.contains_key(address)
+            !refused.contains(address)
+                && !taken.contains(address)
+                && !self.held.contains_key(address)
+                && !self.entries.contains_key(address)
         });
         for component in &self.members {
             if !given.contains_key(&component.name)

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::check;
 use super::scenario::{Scenario, draw};
-use crate::drive::tests::harness::*;
 use crate::drive::driver::Options;
 use crate::drive::stop::StopRequest;
+use crate::drive::tests::harness::*;
 use crate::engine::Engine;
 use crate::event::Outcome;
 use crate::plan::labelled::from_labels;
@@ -39,7 +39,7 @@ pub(super) async fn play(seed: u64) -> String {
         change_some(&mut scene);
         story += &converge(seed, &scene).await;
         nothing_is_touched(seed, &scene).await;
-        if seed % 4 == 0 {
+        if seed.is_multiple_of(4) {
             stop_and_start(seed, &scene).await;
         }
     }
