@@ -12,22 +12,22 @@ use crate::names::{ComponentName, ServiceName};
 
 /// The containers of one component, judged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct Standing<'a> {
     /// The one that stays: right configuration, right image, not broken.
-    pub current: Option<ObservedContainer>,
+    pub current: Option<&'a ObservedContainer>,
     /// Those that have to go, with the reason.
-    pub outdated: Vec<(ObservedContainer, &'static str)>,
+    pub outdated: Vec<(&'a ObservedContainer, &'static str)>,
 }
 
-impl Standing {
+impl<'a> Standing<'a> {
     /// Judges `containers`, all of one component. `image_id` is None while the image isn't known.
     #[must_use]
-    pub fn judge(component: &Component, image_id: Option<&str>, containers: &[ObservedContainer]) -> Self {
+    pub fn judge(component: &Component, image_id: Option<&str>, containers: &'a [ObservedContainer]) -> Self {
         let mut standing = Self::default();
         let mut fitting: Vec<&ObservedContainer> = Vec::new();
         for container in containers {
             match misfit(component, image_id, container) {
-                Some(why) => standing.outdated.push((container.clone(), why)),
+                Some(why) => standing.outdated.push((container, why)),
                 None => fitting.push(container),
             }
         }
@@ -37,8 +37,8 @@ impl Standing {
             (!running, c.name != component.container_name, std::cmp::Reverse(c.created_at))
         });
         let mut fitting = fitting.into_iter();
-        standing.current = fitting.next().cloned();
-        standing.outdated.extend(fitting.map(|c| (c.clone(), "there is another container for it")));
+        standing.current = fitting.next();
+        standing.outdated.extend(fitting.map(|c| (c, "there is another container for it")));
         standing
     }
 }
@@ -92,7 +92,7 @@ pub fn plan(cluster: &Cluster, observed: &Observed, image_ids: &BTreeMap<String,
     plan
 }
 
-fn summarize(component: &Component, standing: &Standing) -> (&'static str, &'static str) {
+fn summarize(component: &Component, standing: &Standing<'_>) -> (&'static str, &'static str) {
     match (&standing.current, standing.outdated.first()) {
         (_, Some((_, why))) => ("replace", why),
         (None, None) => ("create", "it isn't there"),
