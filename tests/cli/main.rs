@@ -8,6 +8,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod addresses;
+mod files;
+mod gates;
+mod probes;
 mod start;
 
 // mod bad_input;
