@@ -74,3 +74,16 @@ build_image() {
 load_archive() {
   engine POST '/images/load?quiet=1' --header 'Content-Type: application/x-tar' --upload-file "$1" | shown "loading $1"
 }
+
+# debian_repositories: RELEASE URI of the Debian repositories that this machine uses; none where it isn't Debian.
+debian_repositories() {
+  command -v apt-get >/dev/null || return 0
+  # shellcheck disable=SC2016  # these are apt's variables, not the shell's
+  apt-get indextargets --format '$(ORIGIN) $(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
+    sort -u | while read -r origin release uri; do
+      if [[ $origin == Debian ]]; then echo "$release $uri"; fi
+    done
+}
+
+# debian_mirror: the URI of the main one among them.
+debian_mirror() { debian_repositories | grep -v -- - | sed -n '1s/^[^ ]* //p'; }

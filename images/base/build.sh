@@ -16,15 +16,14 @@ pulled() {
     --connect-timeout 5 >/dev/null 2>&1 && [[ -n $(image_id "$image") ]]
 }
 
-# The machine's own mirrors for this suite, as lines of a sources.list; none where the machine isn't Debian, and then
-# mmdebstrap's default applies.
+# Lines of a sources.list with the machine's own mirrors; none where it isn't Debian, and then mmdebstrap's default
+# applies.
 mirrors() {
-  command -v apt-get >/dev/null || return 0
-  # shellcheck disable=SC2016  # these are apt's variables, not the shell's
-  apt-get indextargets --format '$(ORIGIN) $(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
-    sort -u | while read -r origin release uri; do
-      if [[ $origin == Debian && $release == "$suite"* ]]; then echo "deb $uri $release main"; fi
-    done
+  local mirror; mirror=$(debian_mirror)
+  [[ -z $mirror ]] || echo "deb $mirror $suite main"
+  debian_repositories | while read -r release uri; do
+    if [[ $release == "$suite"-* ]]; then echo "deb $uri $release main"; fi
+  done
 }
 
 made() {

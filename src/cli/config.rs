@@ -47,7 +47,7 @@ fn facts(cluster: &Cluster, component: &Component) -> Vec<(&'static str, String)
     if let Some(build) = &component.build {
         facts.push(("build", build.context.display().to_string()));
     }
-    for (key, _) in &component.spec.networks {
+    for key in component.spec.networks.keys() {
         let addressed = cluster.networks.get(key).is_some_and(crate::cluster::Network::is_addressed);
         let way = if addressed { "fixed address, names in the hosts file" } else { "names by DNS only" };
         facts.push(("network", format!("{key}: {way}")));

@@ -12,9 +12,12 @@ pub(super) async fn run(session: &Session) -> Result<u8, CliError> {
     let mut rows = Vec::new();
     match session.connect().await {
         Ok(engine) => rows.extend(of_engine(session, &engine)),
-        Err(error) => {
-            rows.push(row("engine", DoctorStatus::Fail, error.message, Some("start it, or point DOCKER_HOST at it")))
-        }
+        Err(error) => rows.push(row(
+            "engine",
+            DoctorStatus::Fail,
+            format!("{:#}", error.error),
+            Some("start it, or point DOCKER_HOST at it"),
+        )),
     }
     rows.push(of_state());
     let printer = &session.printer;

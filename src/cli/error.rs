@@ -22,7 +22,7 @@ pub struct CliError {
     /// The process's exit code.
     pub code: u8,
     /// What is wrong, where.
-    pub message: String,
+    pub error: anyhow::Error,
     /// What to try.
     pub hint: Option<String>,
     /// The message is complete: no `error:` goes before it.
@@ -32,12 +32,12 @@ pub struct CliError {
 impl CliError {
     /// Bad input.
     pub fn input(message: impl Into<String>) -> Self {
-        Self { code: BAD_INPUT, message: message.into(), hint: None, is_rendered: false }
+        Self { code: BAD_INPUT, error: anyhow::Error::msg(message.into()), hint: None, is_rendered: false }
     }
 
     /// Something failed.
     pub fn failed(message: impl Into<String>) -> Self {
-        Self { code: FAILED, message: message.into(), hint: None, is_rendered: false }
+        Self { code: FAILED, error: anyhow::Error::msg(message.into()), hint: None, is_rendered: false }
     }
 
     /// The same with what to try.
@@ -50,9 +50,9 @@ impl CliError {
     /// Prints it for people.
     pub fn print(&self, printer: &Printer) {
         if self.is_rendered {
-            printer.problem(self.message.trim_end());
+            printer.problem(self.error.to_string().trim_end());
         } else {
-            printer.problem(format_args!("error: {}", self.message));
+            printer.problem(format_args!("error: {:#}", self.error));
         }
         if let Some(hint) = &self.hint {
             printer.problem(format_args!("  try: {hint}"));
@@ -63,25 +63,26 @@ impl CliError {
 impl From<EngineError> for CliError {
     fn from(error: EngineError) -> Self {
         let (code, hint) = match error.kind {
-            ErrorKind::Unreachable | ErrorKind::Timeout(_) => {
-                (UNREACHABLE, Some("is the engine running? `convoke doctor` says what it finds"))
-            }
+            ErrorKind::Unreachable | ErrorKind::Timeout(_) => (
+                UNREACHABLE,
+                Some("start the engine, or say where it is with DOCKER_HOST; `convoke doctor` shows what is found"),
+            ),
             ErrorKind::Rejected if matches!(error.verb, crate::engine::Verb::Connect(_)) => (BAD_INPUT, None),
             _ => (FAILED, None),
         };
-        Self { code, message: error.to_string(), hint: hint.map(str::to_owned), is_rendered: false }
+        Self { code, error: error.into(), hint: hint.map(str::to_owned), is_rendered: false }
     }
 }
 
 impl From<Diagnostics> for CliError {
     fn from(diagnostics: Diagnostics) -> Self {
-        Self { code: BAD_INPUT, message: diagnostics.to_string(), hint: None, is_rendered: true }
+        Self { code: BAD_INPUT, error: anyhow::Error::msg(diagnostics.to_string()), hint: None, is_rendered: true }
     }
 }
 
 impl From<Locked> for CliError {
     fn from(locked: Locked) -> Self {
         let hint = Some("wait for it, or leave out --no-wait-lock".to_owned());
-        Self { code: LOCKED, message: locked.to_string(), hint, is_rendered: false }
+        Self { code: LOCKED, error: locked.into(), hint, is_rendered: false }
     }
 }

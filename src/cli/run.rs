@@ -48,6 +48,11 @@ pub fn main() -> ExitCode {
 
 fn trace_to(printer: &Printer) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
+    // bollard writes whole request bodies, environments and secrets included, at `debug`: never shown.
+    let filter = match "bollard=warn".parse() {
+        Ok(quiet) => filter.add_directive(quiet),
+        Err(_) => filter,
+    };
     let printer = printer.clone();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || printer.log_writer()).init();
 }

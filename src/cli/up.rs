@@ -1,7 +1,7 @@
 //! `convoke up`: bring a cluster up and wait until all of it is ready.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::error::{CliError, INTERRUPTED};
 use super::session::{Session, now_text, run_id};
 use super::source;
 use super::watchers::{Watchers, masker};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Component};
 use crate::drive::stop::{StopRequest, stop};
 use crate::drive::{Driver, Options, shell};
 use crate::engine::Subnet;
@@ -26,22 +26,24 @@ const RECORDS_READ: usize = 10;
 const GRACE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
-    let engine = session.connect().await?;
-    let is_local = engine.known_info().is_local;
+    let connected = session.connect().await;
+    // What is wrong with the input is said even where there is no engine.
+    let is_local = connected.as_ref().map_or(true, |engine| engine.known_info().is_local);
     let described = source::describe(session, &args.source, &args.scale, is_local)?;
+    let engine = connected?;
     let cluster = described.cluster;
     let store = session.store(&cluster.name);
     let Some(_guard) = lock(session, &store, "up", !args.waiting.no_wait_lock).await? else {
         return Ok(INTERRUPTED);
     };
-    let wanted = Source { files: cluster.config_files.clone(), template: described.template, ..Source::default() };
+    let wanted = Source { files: cluster.config_files.clone(), template: described.template };
     note(store.set_source(&wanted));
     note(store.set_wanted(Wanted::Up));
     let options = Options {
         command: "up".into(),
         timeout: args.waiting.timeout,
         starts_in_flight: args.parallel.max(1),
-        publish_address: publish_address(session, args.publish_address, is_local),
+        publish_address: publish_address(session, &cluster, args.publish_address, is_local),
         pool: pool(args.pool.as_deref())?,
         rebuild: args.build,
         ..basic_options(&store, &engine)
@@ -144,16 +146,15 @@ pub(super) fn note<E: std::fmt::Display>(result: Result<(), E>) {
     }
 }
 
-fn publish_address(session: &Session, given: Option<IpAddr>, is_local: bool) -> IpAddr {
-    let all = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
-    match given {
-        Some(address) => address,
-        None if is_local => IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
-        None => {
-            tracing::debug!(quiet = session.global.quiet, "a remote engine: ports are published on all its addresses");
-            all
-        }
+/// Where ports without an address are published: on this machine only, if the engine is on it. Says so if it matters.
+fn publish_address(session: &Session, cluster: &Cluster, given: Option<IpAddr>, is_local: bool) -> IpAddr {
+    let address = given.unwrap_or(IpAddr::V4(if is_local { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED }));
+    let matters = |c: &Component| c.spec.ports.iter().any(|port| port.host_ip.is_none());
+    if given.is_none() && cluster.components.values().any(matters) {
+        let note = format_args!("note: ports are published on {address} (--publish-address sets another)");
+        session.printer.progress(note);
     }
+    address
 }
 
 fn pool(text: Option<&str>) -> Result<Subnet, CliError> {

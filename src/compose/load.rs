@@ -100,11 +100,13 @@ pub fn load(sources: &[Source], options: &LoadOptions) -> Result<Loaded, Diagnos
         variables.insert("COMPOSE_PROJECT_NAME".to_owned(), name.to_string());
     }
     let tree = combine(trees, &variables, &mut out);
+    let causes = out.len();
     let mut reader = Reader { variables, working_dir, out };
     // The project's name doesn't matter if it is wrong: then there is an error.
     let name = name.or_else(|| ClusterName::new("unnamed").ok());
     let project = name.zip(tree).map(|(name, tree)| read_project(&mut reader, &tree, name));
-    let Reader { variables, working_dir, out } = reader;
+    let Reader { variables, working_dir, mut out } = reader;
+    out.drop_consequences(causes);
     let files = sources.iter().filter_map(|source| source.path.clone()).collect();
     let (project, warnings) = out.unless_errors(project)?;
     match project {

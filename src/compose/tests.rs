@@ -137,7 +137,7 @@ fn long_and_short_forms_mean_the_same() {
     assert_eq!(service("ulimits: { nofile: { soft: 1, hard: -1 } }").ulimits["nofile"], Ulimit { soft: 1, hard: -1 });
     assert_eq!(service("scale: '2'").scale.unwrap().value, 2);
     assert_eq!(service("deploy: { replicas: 3 }").scale.unwrap().value, 3);
-    assert_eq!(service("init: ${TRUE}").init, true);
+    assert!(service("init: ${TRUE}").init);
     assert_eq!(service("restart: no").restart, Some(Restart::No));
     assert_eq!(service("restart: on-failure:3").restart, Some(Restart::OnFailure { max_retries: 3 }));
     assert_eq!(service("user: 1000").user, text("1000"));

@@ -21,7 +21,7 @@ enum Next {
     Nothing,
     Make,
     /// Its outdated container must go.
-    Retire(ObservedContainer),
+    Retire(Box<ObservedContainer>),
     Rename(ContainerId),
     Start(ContainerId),
 }
@@ -87,7 +87,7 @@ impl Driver {
         let standing = Standing::judge(&node.component, image_id.as_deref(), &node.containers);
         match (standing.current, standing.outdated.into_iter().next()) {
             (None, _) => Next::Make,
-            (Some(_), Some((old, _))) => Next::Retire(old),
+            (Some(_), Some((old, _))) => Next::Retire(Box::new(old)),
             (Some(current), None) if current.name != node.component.container_name => Next::Rename(current.id),
             // Never by what may be old: a job that ran meanwhile would run twice.
             (Some(current), None) if !is_news_due && node.wants_start(&current) => Next::Start(current.id),

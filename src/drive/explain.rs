@@ -95,6 +95,7 @@ impl Driver {
         let (probe, track) = match (node.readiness(), &node.component.probes.live) {
             (_, Some(live)) if node.live.passed.is_none() => (live.action.describe(), &node.live),
             (Readiness::Probe(probe) | Readiness::Health(probe), _) => (probe.action.describe(), &node.ready),
+            (Readiness::Runs, _) if node.component.completes => return "runs, and is done when it exits 0".into(),
             (Readiness::Runs, _) => return "runs, ready in a moment if it stays so".into(),
         };
         match &track.last {

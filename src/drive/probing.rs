@@ -43,7 +43,8 @@ impl Driver {
         if node.readiness() != Readiness::Runs || node.phase.is_settled() || node.started_at.is_none() {
             return;
         }
-        if node.engine_says() != Some(Status::Running) {
+        if node.engine_says() != Some(Status::Running) || node.component.completes {
+            // A job is done when it has ended well, not while it runs.
             return;
         }
         // One that was restarted has to last until the engine, too, calls it a good run.

@@ -15,17 +15,22 @@ use tracing::{Instrument, debug, info_span};
 use super::driver::Driver;
 use super::input::{Call, Done, Effect, Feed, Input};
 use crate::cluster::{Build, Cluster, ProbeAction};
-use crate::engine::{BuildRequest, Engine, EngineError, EngineEventKind, ImageInfo, LogQuery, Progress};
+use crate::engine::{
+    BuildRequest, Engine, EngineError, EngineEventKind, ErrorKind, ImageInfo, LogQuery, Progress, Verb,
+};
 use crate::event::{Event, EventKind, Outcome};
 use crate::mask::Masker;
 use crate::names::{ClusterName, ComponentName, ContainerId};
 use crate::plan::request;
 use crate::probe::Prober;
+use crate::units::human;
 
 /// So many of the last log lines go into a failure report.
 pub const LOG_LINES: usize = 20;
 /// Reading them may take so long.
 const LOG_LIMIT: Duration = Duration::from_millis(700);
+/// A list or an inspection without an answer for so long is asked again: all else waits for it.
+const READ_LIMIT: Duration = Duration::from_secs(10);
 /// Calls that change something and are in flight when the run ends are waited for so long: a dropped call isn't undone,
 /// and who cleans up wants to see what it made.
 const SETTLE_LIMIT: Duration = Duration::from_millis(1500);
@@ -259,9 +264,13 @@ impl<E: Engine> Context<E> {
     async fn make(&self, call: Call, cluster: ClusterName, labels: BTreeMap<String, String>) -> Done {
         let engine = &self.engine;
         match call {
-            Call::Observe => Done::Observed(engine.observe(&cluster).await.map(Box::new)),
+            Call::Observe => {
+                let verb = Verb::Observe(cluster.to_string());
+                Done::Observed(read(verb, engine.observe(&cluster)).await.map(Box::new))
+            }
             Call::Inspect(name, id) => {
-                let seen = engine.inspect(&id).await.map(|seen| seen.map(Box::new));
+                let verb = Verb::Inspect(name.to_string());
+                let seen = read(verb, engine.inspect(&id)).await.map(|seen| seen.map(Box::new));
                 Done::Inspected(name, id, seen)
             }
             Call::FindImage(image) => {
@@ -318,13 +327,21 @@ impl<E: Engine> Context<E> {
         }
         match self.engine.image(image).await {
             Ok(None) => Err(EngineError {
-                verb: crate::engine::Verb::FindImage(image.to_owned()),
-                kind: crate::engine::ErrorKind::ImageMissing,
+                verb: Verb::FindImage(image.to_owned()),
+                kind: ErrorKind::ImageMissing,
                 message: "it isn't there after the pull or build".into(),
             }),
             found => found,
         }
     }
+}
+
+/// Bounds a call that only looks.
+async fn read<T>(verb: Verb, call: impl Future<Output = Result<T, EngineError>>) -> Result<T, EngineError> {
+    tokio::time::timeout(READ_LIMIT, call).await.unwrap_or_else(|_| {
+        let message = format!("no answer within {}", human(READ_LIMIT));
+        Err(EngineError { verb, kind: ErrorKind::Timeout(READ_LIMIT), message })
+    })
 }
 
 /// The last lines of a container's log, as far as they can be had quickly.

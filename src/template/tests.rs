@@ -95,6 +95,9 @@ fn etcd_members_depend_on_each_other() {
           - "2379:2379"
         volumes:
           - data-1:/var/lib/etcd
+        # A leader that is told to stop hands over first, and waits 7 s for peers that stop at the same time. What was
+        # acknowledged is on disk either way.
+        stop_grace_period: 1s
         x-convoke:
           live: { tcp: { port: 2379 } }
           ready: { http: { port: 2379, path: /health } }
@@ -118,6 +121,9 @@ fn etcd_members_depend_on_each_other() {
           - "2380:2379"
         volumes:
           - data-2:/var/lib/etcd
+        # A leader that is told to stop hands over first, and waits 7 s for peers that stop at the same time. What was
+        # acknowledged is on disk either way.
+        stop_grace_period: 1s
         x-convoke:
           live: { tcp: { port: 2379 } }
           ready: { http: { port: 2379, path: /health } }

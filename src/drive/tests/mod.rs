@@ -4,6 +4,7 @@ mod exits;
 mod harness;
 mod killed;
 mod labelled;
+mod random;
 mod reattach;
 mod start;
 mod stopping;

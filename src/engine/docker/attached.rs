@@ -166,7 +166,7 @@ fn copy_input(input: Option<mpsc::Receiver<Bytes>>, mut to: Input, tty: bool) ->
         if !tty {
             let _ = to.shutdown().await;
         }
-        // Dropping this half would end the connection, and with it the output.
+        // The two directions share a connection: this half is held until the command has ended.
         std::future::pending::<()>().await;
     })))
 }

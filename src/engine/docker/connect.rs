@@ -223,15 +223,11 @@ fn pools_of(info: &SystemInfo) -> Vec<AddressPool> {
     if configured.is_empty() { default_pools() } else { configured }
 }
 
-/// Says what to do about the two usual reasons why an engine can't be reached.
+/// Says what to do where it isn't the engine that is missing but the right to talk to it.
 fn with_hint(mut error: EngineError, address: &Address) -> EngineError {
-    let text = error.message.to_lowercase();
-    if let (Address::Unix(path), true) = (address, error.kind == ErrorKind::Unreachable) {
-        if text.contains("permission denied") {
-            error.message = format!("{}; may this user open {}?", error.message, path.display());
-        } else {
-            error.message = format!("{}; does the engine run? (DOCKER_HOST says where it is)", error.message);
-        }
+    let denied = error.message.to_lowercase().contains("permission denied");
+    if let (Address::Unix(path), ErrorKind::Unreachable, true) = (address, &error.kind, denied) {
+        error.message = format!("{}; may this user open {}?", error.message, path.display());
     }
     error
 }
@@ -282,9 +278,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_socket_is_unreachable_and_says_what_to_look_at() {
+    async fn a_missing_socket_is_unreachable_and_is_named() {
         let error = DockerEngine::connect_in(&Surroundings::default(), Some("/nowhere.sock")).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Unreachable);
-        assert!(error.to_string().contains("does the engine run?"), "{error}");
+        assert!(error.to_string().contains("there is no socket /nowhere.sock"), "{error}");
     }
 }

@@ -21,6 +21,9 @@ use crate::names::ContainerId;
 /// A line beyond this is cut into several, so that a log without line ends can't fill the memory.
 const LONGEST_LINE: usize = 1 << 20;
 
+/// The engine cuts longer lines.
+const ENGINES_PIECE: usize = 16 * 1024;
+
 type Chunks = Pin<Box<dyn Stream<Item = std::result::Result<LogOutput, Error>> + Send>>;
 
 impl DockerEngine {
@@ -114,8 +117,8 @@ impl Splitter {
             LogSource::Out => &mut self.out,
             LogSource::Err => &mut self.err,
         };
-        for piece in message.split_inclusive(|byte| *byte == b'\n') {
-            pending.add(piece, source, ready);
+        for line in message.split_inclusive(|byte| *byte == b'\n') {
+            pieces(line).for_each(|piece| pending.add(piece, source, ready));
         }
     }
 
@@ -151,6 +154,22 @@ impl Pending {
         }
         ready.push_back(LogLine { source, at: self.at.take(), text });
     }
+}
+
+/// The pieces of a long line. Those of a framed stream come one by one; a terminal's run on, and only a time at the
+/// place of the cut shows where the next begins.
+fn pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = line;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let cut = rest.len() - timed(rest).1.len() + ENGINES_PIECE;
+        let cuts_here = rest.get(cut..).is_some_and(|next| timed(next).0.is_some());
+        let (piece, next) = rest.split_at(if cuts_here { cut } else { rest.len() });
+        rest = next;
+        Some(piece)
+    })
 }
 
 /// Takes the time off that the engine puts before each piece.
@@ -228,6 +247,14 @@ mod tests {
             out(&format!("{T} last")),
         ];
         assert_eq!(read(chunks, None).await, ["one", "!oops", "two parts", "three", "", "", "?without time", "last"]);
+    }
+
+    #[tokio::test]
+    async fn a_terminal_s_long_line_loses_the_times_within_it() {
+        let (full, rest) = ("x".repeat(ENGINES_PIECE), "y".repeat(10));
+        let message = Bytes::from(format!("{T} {full}{T} {full}{T} {rest}\r\n"));
+        let chunks = vec![LogOutput::Console { message }];
+        assert_eq!(read(chunks, None).await, [format!("{full}{full}{rest}")]);
     }
 
     #[tokio::test]

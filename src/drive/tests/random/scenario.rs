@@ -1,0 +1,183 @@
+//! A random cluster, how its components behave, and what goes wrong.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::dice::Dice;
+use crate::cluster::{Cluster, Component, GateCondition, Probe, ProbeAction, RestartPolicy, StartMode};
+use crate::drive::driver::Options;
+use crate::drive::tests::harness::*;
+use crate::engine::fake::{Behaviour, FakeEngine, Faults, Latency};
+
+/// What is played.
+pub(super) struct Scenario {
+    pub(super) cluster: Cluster,
+    pub(super) engine: FakeEngine,
+    pub(super) options: Options,
+    /// Components crash by themselves while faults last: a run may fail for that.
+    pub(super) crashes: bool,
+    /// Faults end here.
+    pub(super) until: Duration,
+    /// Some component can't become ready, ever.
+    pub(super) doomed: BTreeSet<String>,
+    /// Convoke is killed after these times, one after another.
+    pub(super) cuts: Vec<Duration>,
+    /// Between two runs the configuration of these changes.
+    pub(super) changes: Vec<String>,
+}
+
+pub(super) fn draw(seed: u64) -> Scenario {
+    let mut dice = Dice::new(seed);
+    let count = dice.from(1, 8);
+    let mut components: Vec<Component> = Vec::new();
+    let mut behaviours: Vec<Behaviour> = Vec::new();
+    let mut doomed = BTreeSet::new();
+    for n in 0..count {
+        let (component, behaviour, is_doomed) = draw_component(&mut dice, n);
+        if is_doomed {
+            doomed.insert(component.name.to_string());
+        }
+        components.push(component);
+        behaviours.push(behaviour);
+    }
+    draw_gates(&mut dice, &mut components);
+    draw_cycle(&mut dice, &mut components, &mut behaviours);
+    let until = Duration::from_millis(dice.from(0, 25_000));
+    let faults = match dice.from(0, 5) {
+        0 => Faults::none(),
+        1 => Faults::some(),
+        2 => Faults::many(),
+        3 => Faults { crash: None, ..Faults::many() },
+        4 => Faults { crash: None, engine_restart: None, ..Faults::many() },
+        _ => Faults { engine_restart: Some(secs(8)), ..Faults::some() },
+    };
+    let crashes = faults.crash.is_some();
+    let mut engine = engine(seed).with_pullable("far", dice.ms(4000)).with_foreign("theirs", None, &[]);
+    if dice.percent(30) {
+        engine = engine.latency(Latency { serial_start: Some(ms(150)), ..Latency::default() });
+    }
+    for (component, behaviour) in components.iter().zip(&behaviours) {
+        engine = engine.behave(component.name.as_str(), behaviour.clone());
+    }
+    let engine = engine.faults(faults.until(until));
+    let options = draw_options(&mut dice, &components);
+    let cuts = if dice.percent(40) { (0..dice.from(1, 4)).map(|_| dice.ms(3000)).collect() } else { vec![] };
+    let changes = components.iter().map(|c| c.name.to_string()).filter(|_| dice.percent(8)).collect();
+    let mut cluster = cluster(components);
+    if dice.percent(15) {
+        cluster.start = StartMode::Together;
+        cluster.components.values_mut().for_each(|component| component.restarts_early_exit = true);
+    }
+    Scenario { cluster, engine, options, crashes, until, doomed, cuts, changes }
+}
+
+fn draw_options(dice: &mut Dice, components: &[Component]) -> Options {
+    Options {
+        starts_in_flight: usize::try_from(dice.from(1, 8)).unwrap(),
+        creates_in_flight: usize::try_from(dice.from(1, 16)).unwrap(),
+        execs_in_flight: usize::try_from(dice.from(1, 3)).unwrap(),
+        boot_times: components.iter().filter(|_| dice.percent(50)).map(|c| (c.name.clone(), ms(500))).collect(),
+        ..Options::default()
+    }
+}
+
+fn draw_component(dice: &mut Dice, n: u64) -> (Component, Behaviour, bool) {
+    let name = format!("c{n}");
+    if dice.percent(15) {
+        let mut job = plain(&name);
+        job.completes = true;
+        let doomed = dice.percent(8);
+        return (job, Behaviour::exits(dice.ms(2000), i64::from(doomed)), doomed);
+    }
+    let live = dice.ms(1000);
+    let ready = live + dice.ms(3000);
+    let mut behaviour = Behaviour::ready_after(ready).live_after(live).exec_takes(ms(1) + dice.ms(300));
+    let mut component = draw_probe(dice, &name, &mut behaviour, ready);
+    component.spec.restart = match dice.from(0, 9) {
+        0 | 1 => RestartPolicy::Always,
+        2 => RestartPolicy::UnlessStopped,
+        3 => RestartPolicy::OnFailure { max_retries: 0 },
+        _ => RestartPolicy::No,
+    };
+    if dice.percent(10) {
+        component.image = "far".into();
+    }
+    if dice.percent(12) && component.spec.restart != RestartPolicy::No {
+        behaviour = behaviour.crashes_first(dice.from(1, 3), dice.ms(1500), 1);
+    }
+    // Without a probe, running is all that is asked.
+    let is_probed = component.probes.ready.is_some() || component.probes.health.is_some();
+    let is_doomed = is_probed && dice.percent(4);
+    if is_doomed {
+        let never = Behaviour { ready_after: None, live_after: Duration::MAX / 4, log: vec![], ..behaviour.clone() };
+        behaviour = match dice.from(0, 2) {
+            0 => never,
+            1 => behaviour.missing_command(),
+            _ => never.exiting(dice.ms(3000), 3),
+        };
+    }
+    (component, behaviour, is_doomed)
+}
+
+fn draw_probe(dice: &mut Dice, name: &str, behaviour: &mut Behaviour, ready: Duration) -> Component {
+    let with = |action| {
+        let mut component = plain(name);
+        component.probes.ready = Some(Probe { action, timeout: secs(1) });
+        component
+    };
+    let mut component = match dice.from(0, 11) {
+        0..=4 => http(name),
+        5 => with(ProbeAction::Tcp { port: 80 }),
+        6 | 7 => with(ProbeAction::Exec { command: vec!["check".into()] }),
+        8 | 9 => checked(name),
+        10 => {
+            *behaviour = behaviour.clone().prints(ready, "up and running");
+            with(ProbeAction::Log { contains: "running".into() })
+        }
+        _ => plain(name),
+    };
+    if dice.percent(20) {
+        let action = ProbeAction::Http { port: 80, path: "/live".into(), headers: vec![] };
+        component.probes.live = Some(Probe { action, timeout: secs(1) });
+    }
+    component
+}
+
+fn draw_gates(dice: &mut Dice, components: &mut [Component]) {
+    for at in 1..components.len() {
+        for on in 0..at {
+            if !dice.percent(12) {
+                continue;
+            }
+            let condition = if components[on].completes {
+                GateCondition::Completed
+            } else {
+                dice.pick(&[GateCondition::Started, GateCondition::Ready])
+            };
+            let on = components[on].name.clone();
+            components[at].gates.push(crate::cluster::Gate { on, condition, required: true });
+        }
+    }
+}
+
+/// Two or three neighbours that nothing gates need each other.
+fn draw_cycle(dice: &mut Dice, components: &mut [Component], behaviours: &mut [Behaviour]) {
+    let free: Vec<usize> = (0..components.len())
+        .filter(|at| components[*at].gates.is_empty() && !components[*at].completes)
+        .take(3)
+        .collect();
+    if free.len() < 2 || dice.percent(60) {
+        return;
+    }
+    for (i, at) in free.iter().enumerate() {
+        let peer = components[free[(i + 1) % free.len()]].name.clone();
+        components[*at].needs.insert(peer.clone());
+        components[*at].restarts_early_exit = true;
+        let behaviour = behaviours[*at].clone();
+        // The first of them only is live without its peer: else nobody ever is.
+        let live_needs = i > 0 && dice.percent(40);
+        let behaviour =
+            if live_needs { behaviour.live_needs([peer.as_str()]) } else { behaviour.needs([peer.as_str()]) };
+        behaviours[*at] = if dice.percent(30) { behaviour.gives_up(secs(4) + dice.ms(3000), 9) } else { behaviour };
+    }
+}
