@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::scenario::Scenario;
 use crate::drive::tests::harness::*;
-use crate::engine::fake::{Call, Op};
+use crate::engine::fake::{Call, Change, Op};
 use crate::event::{EventKind, Outcome, Phase};
 use crate::names::ComponentName;
 
