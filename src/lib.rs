@@ -5,6 +5,7 @@
 //! resolves it to what should run, `engine` observes what does run, `plan` compares the two, `drive` carries the plan
 //! out, and everything that happened comes out as [`event`]s, which `report` shows. `docs/architecture.md` tells why.
 
+pub mod cli;
 pub mod cluster;
 pub mod compose;
 pub mod drive;
@@ -16,4 +17,5 @@ pub mod plan;
 pub mod probe;
 pub mod report;
 pub mod store;
+pub mod template;
 pub mod units;

@@ -109,6 +109,17 @@ impl Diagnostics {
         self.0.iter()
     }
 
+    /// Drops what came after the first `causes` and is about the same value as an error among these: what is said
+    /// about the text of a variable that couldn't be replaced only hides what is wrong.
+    pub(super) fn drop_consequences(&mut self, causes: usize) {
+        let later = self.0.split_off(causes.min(self.0.len()));
+        let is_new = |one: &Diagnostic| {
+            one.place.is_none() || !self.0.iter().any(|e| e.severity == Severity::Error && e.place == one.place)
+        };
+        let kept: Vec<Diagnostic> = later.into_iter().filter(is_new).collect();
+        self.0.extend(kept);
+    }
+
     /// Sorts by place (those without a place first) and drops repetitions.
     pub fn sort(&mut self) {
         self.0.sort_by(|a, b| (&a.place, a.severity, &a.message).cmp(&(&b.place, b.severity, &b.message)));

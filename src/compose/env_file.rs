@@ -20,7 +20,7 @@ pub(super) type Entries = IndexMap<String, Spanned<Option<String>>>;
 
 /// Reads the text of the file called `name`. A key without a value takes that of `variables`, or is None.
 pub(super) fn parse(name: &str, text: &str, variables: &Variables, out: &mut Diagnostics) -> Entries {
-    let source = Arc::new(SourceText { name: name.to_owned(), text: String::new() });
+    let source = SourceText::new(name, "");
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = Reader { source, variables, out, rest: text, line: 1, entries: Entries::new() };
     while !reader.rest.is_empty() {
@@ -209,7 +209,22 @@ mod tests {
     fn wrong_lines_are_reported_and_the_rest_is_read() {
         let (entries, problems) = read("fine=1\n=x\nwhat is this\nB=\"x\" y\nC=$NO\nD=\"open\nE=1");
         assert_eq!(entries.len(), 2);
-        insta::assert_snapshot!(problems, @"");
+        insta::assert_snapshot!(problems, @r#"
+        error: this line isn't KEY=value
+         --> .env:2:1
+
+        error: this line isn't KEY=value
+         --> .env:3:1
+
+        error: unexpected text after the closing quote
+         --> .env:4:1
+
+        warning: variable "NO" is not set; an empty string is used
+         --> .env:5:1
+
+        error: the quote " is not closed
+         --> .env:6:1
+        "#);
     }
 
     proptest! {

@@ -87,7 +87,7 @@ pub fn load(sources: &[Source], options: &LoadOptions) -> Result<Loaded, Diagnos
     let mut variables = variables(&working_dir, options, &mut out);
     let mut trees = Vec::new();
     for source in sources {
-        let text = Arc::new(SourceText { name: source.name.clone(), text: source.text.clone() });
+        let text = SourceText::new(&source.name, &source.text);
         trees.extend(parse(&text, &mut out));
     }
     if trees.len() < sources.len() || trees.is_empty() {
@@ -100,11 +100,13 @@ pub fn load(sources: &[Source], options: &LoadOptions) -> Result<Loaded, Diagnos
         variables.insert("COMPOSE_PROJECT_NAME".to_owned(), name.to_string());
     }
     let tree = combine(trees, &variables, &mut out);
+    let causes = out.len();
     let mut reader = Reader { variables, working_dir, out };
     // The project's name doesn't matter if it is wrong: then there is an error.
     let name = name.or_else(|| ClusterName::new("unnamed").ok());
     let project = name.zip(tree).map(|(name, tree)| read_project(&mut reader, &tree, name));
-    let Reader { variables, working_dir, out } = reader;
+    let Reader { variables, working_dir, mut out } = reader;
+    out.drop_consequences(causes);
     let files = sources.iter().filter_map(|source| source.path.clone()).collect();
     let (project, warnings) = out.unless_errors(project)?;
     match project {
@@ -147,7 +149,10 @@ fn parse(source: &Arc<SourceText>, out: &mut Diagnostics) -> Option<Node> {
     let before = out.len();
     let tree = yaml::parse(source, out);
     match tree {
-        Some(tree) if matches!(tree.kind, Kind::Map(_)) => return Some(tree),
+        Some(tree) if matches!(tree.kind, Kind::Map(_)) => {
+            hide_secrets(&tree);
+            return Some(tree);
+        }
         Some(tree) if !tree.is_null() => {
             out.error(&tree.at, format!("a Compose file must be a mapping, but this is {}", tree.describe()));
         }
@@ -157,6 +162,14 @@ fn parse(source: &Arc<SourceText>, out: &mut Diagnostics) -> Option<Node> {
         _ => {}
     }
     None
+}
+
+/// Keeps diagnostics from quoting lines that hold the content of a secret.
+fn hide_secrets(tree: &Node) {
+    let content_of = |secret: &Node| secret.get("content").map(|content| content.at.clone());
+    if let Some(Kind::Map(secrets)) = tree.get("secrets").map(|secrets| &secrets.kind) {
+        secrets.values().filter_map(|entry| content_of(&entry.value)).for_each(|place| place.hide_line());
+    }
 }
 
 /// The given name, or that of the environment, of the last file that has one, or of the directory.

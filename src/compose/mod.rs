@@ -10,14 +10,14 @@ mod find;
 mod interpolate;
 mod load;
 mod merge;
-mod node;
+pub(crate) mod node;
 mod place;
 mod raw;
 mod raw_parts;
 mod read;
 mod shell_words;
-mod suggest;
-mod yaml;
+pub(crate) mod suggest;
+pub(crate) mod yaml;
 
 #[cfg(test)]
 mod tests;

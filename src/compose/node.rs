@@ -9,38 +9,38 @@ use super::place::Place;
 
 /// A part of a document.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
-    pub(super) at: Place,
-    pub(super) kind: Kind,
+pub(crate) struct Node {
+    pub(crate) at: Place,
+    pub(crate) kind: Kind,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Scalar(Scalar),
     List(Vec<Node>),
     Map(Map),
 }
 
 /// The entries of a mapping in the order of the file.
-pub(super) type Map = IndexMap<String, Entry>;
+pub(crate) type Map = IndexMap<String, Entry>;
 
 /// A mapping's value with the place of its key.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub(super) key: Place,
-    pub(super) value: Node,
+pub(crate) struct Entry {
+    pub(crate) key: Place,
+    pub(crate) value: Node,
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Scalar {
-    pub(super) text: String,
+pub(crate) struct Scalar {
+    pub(crate) text: String,
     /// Neither quoted nor a block nor the result of an interpolation: may be a number, a boolean or null by its text.
-    pub(super) plain: bool,
+    pub(crate) plain: bool,
 }
 
 /// What a plain scalar is by YAML 1.2's core schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Resolved {
+pub(crate) enum Resolved {
     Null,
     Bool(bool),
     Int,
@@ -49,20 +49,28 @@ pub(super) enum Resolved {
 }
 
 impl Node {
-    pub(super) fn text(at: Place, text: impl Into<String>) -> Self {
+    pub(crate) fn text(at: Place, text: impl Into<String>) -> Self {
         Self { at, kind: Kind::Scalar(Scalar { text: text.into(), plain: false }) }
     }
 
-    pub(super) fn null(at: Place) -> Self {
+    pub(crate) fn null(at: Place) -> Self {
         Self { at, kind: Kind::Scalar(Scalar { text: String::new(), plain: true }) }
     }
 
-    pub(super) fn is_null(&self) -> bool {
+    /// The value of a key, if this is a mapping that has it.
+    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
+        match &self.kind {
+            Kind::Map(map) => map.get(key).map(|entry| &entry.value),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_null(&self) -> bool {
         matches!(&self.kind, Kind::Scalar(scalar) if scalar.resolve() == Resolved::Null)
     }
 
     /// What it is, for messages.
-    pub(super) fn describe(&self) -> &'static str {
+    pub(crate) fn describe(&self) -> &'static str {
         match &self.kind {
             Kind::List(_) => "a list",
             Kind::Map(_) => "a mapping",
@@ -77,7 +85,7 @@ impl Node {
 }
 
 impl Scalar {
-    pub(super) fn resolve(&self) -> Resolved {
+    pub(crate) fn resolve(&self) -> Resolved {
         if !self.plain {
             return Resolved::Text;
         }
@@ -93,7 +101,7 @@ impl Scalar {
 }
 
 /// Parses an integer: decimal, `0x`, `0o`, `0b`, and with a leading zero octal, as Compose's YAML library does.
-pub(super) fn parse_int(text: &str) -> Option<i64> {
+pub(crate) fn parse_int(text: &str) -> Option<i64> {
     let (negative, digits) = match text.strip_prefix(['-', '+']) {
         Some(rest) => (text.starts_with('-'), rest),
         None => (false, text),
@@ -131,10 +139,10 @@ mod tests {
         for text in ["yes", "no", "on", "off", "y", "1m", "1_000", "0x", "--1", "1.2.3", "e5", ".", "1-1"] {
             assert_eq!(resolve(text), Resolved::Text, "{text}");
         }
-        for text in ["0", "-7", "0440", "0o17", "0xfF", "+1"] {
+        for text in ["0", "-7", "0440", "0o17", "0xfF", "+1", "08"] {
             assert_eq!(resolve(text), Resolved::Int, "{text}");
         }
-        for text in ["1.5", "1e3", ".5", "-.inf", "08"] {
+        for text in ["1.5", "1e3", ".5", "-.inf"] {
             assert_eq!(resolve(text), Resolved::Float, "{text}");
         }
         assert_eq!(resolve("~"), Resolved::Null);

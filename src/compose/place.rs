@@ -3,19 +3,40 @@
 //! A place holds its file's text (shared), so that whoever finds a problem later can show the line without having to
 //! carry the sources around.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 /// A file's name and text.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct SourceText {
-    /// As shown to people, usually relative to the working directory.
-    pub name: String,
+    name: String,
+    text: String,
+    /// Lines, from 1, that are never shown because a secret is in them.
+    hidden: Mutex<BTreeSet<u32>>,
+}
+
+impl SourceText {
+    /// A text and the name under which people know it, usually a path relative to the working directory.
+    #[must_use]
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
+        Arc::new(Self { name: name.into(), text: text.into(), hidden: Mutex::default() })
+    }
+
     /// The whole text.
-    pub text: String,
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
 }
 
 /// A place in a source text. Its serialised form is `{file, line, column}`.
@@ -44,7 +65,7 @@ impl Place {
     /// A place in no real file, for projects made in code and in tests; `name` says where it comes from.
     #[must_use]
     pub fn synthetic(name: &str) -> Self {
-        Self::whole_file(&Arc::new(SourceText { name: name.to_owned(), text: String::new() }))
+        Self::whole_file(&SourceText::new(name, ""))
     }
 
     /// The file's name.
@@ -71,9 +92,17 @@ impl Place {
         self.length.max(1)
     }
 
-    /// The text of its line, if it has one.
+    /// Makes its line one that is never shown, because a secret is in it.
+    pub fn hide_line(&self) {
+        self.source.hidden.lock().unwrap_or_else(PoisonError::into_inner).insert(self.line);
+    }
+
+    /// The text of its line, unless it has none or that is hidden.
     #[must_use]
     pub fn source_line(&self) -> Option<&str> {
+        if self.source.hidden.lock().unwrap_or_else(PoisonError::into_inner).contains(&self.line) {
+            return None;
+        }
         let index = usize::try_from(self.line.checked_sub(1)?).ok()?;
         self.source.text.lines().nth(index)
     }

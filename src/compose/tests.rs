@@ -1,1 +1,303 @@
+//! Whole files: what good ones mean and what is said about bad ones.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+mod bad;
+mod bad_values;
+mod merged;
+
+/// Loads texts as files of a directory that doesn't exist.
+fn load_texts(texts: &[&str]) -> Result<Loaded, Diagnostics> {
+    let names = ["compose.yaml", "over.yaml", "third.yaml"];
+    let sources: Vec<Source> = texts
+        .iter()
+        .zip(names)
+        .map(|(text, name)| Source { name: name.into(), text: (*text).into(), path: None })
+        .collect();
+    let env = [("TAG", "16"), ("EMPTY", ""), ("TRUE", "true"), ("PORT", "8080")];
+    let options = LoadOptions {
+        env: env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        project_name: None,
+        working_dir: Some(PathBuf::from("/nowhere/shop")),
+    };
+    load(&sources, &options)
+}
+
+/// What is said about a file: as the error, or as the warnings.
+fn said(text: &str) -> String {
+    load_texts(&[text]).map_or_else(|problems| problems.to_string(), |loaded| loaded.warnings.to_string())
+}
+
+fn loaded(text: &str) -> Loaded {
+    load_texts(&[text]).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// The only service of a file with these lines in it, which must give no warning.
+fn service(lines: &str) -> Service {
+    let indented = lines.replace('\n', "\n    ");
+    let loaded = loaded(&format!("services:\n  a:\n    image: i\n    {indented}\n"));
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+    loaded.project.services["a"].clone()
+}
+
+fn text(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+#[test]
+fn a_typical_file() {
+    let loaded = loaded(
+        "
+x-common: &common
+  restart: unless-stopped
+  environment: &env { LOG: info, RATIO: 1.10, ON: yes, FLAG: true, TAG: , GONE: }
+x-convoke: { start: together }
+services:
+  web:
+    <<: *common
+    build: ./web
+    command: serve --name 'two words' $$HOME
+    ports: ['${PORT}:80', 443, { target: 53, published: '5353', protocol: udp, host_ip: 127.0.0.1 }]
+    depends_on: [db]
+    networks: { front: { aliases: [www], ipv4_address: 10.5.0.9 }, back: }
+    x-convoke: { ready: { http: { port: 80, path: /ready, headers: { Host: web } }, timeout: 2s }, needs: [db] }
+  db:
+    <<: [*common, { init: true, restart: always }]
+    image: postgres:${TAG:-15}
+    environment: { <<: *env, LOG: debug }
+    depends_on: { web: { condition: service_healthy, required: false } }
+    volumes: ['data:/var/lib/pg:ro', './conf:/etc/pg', '/tmp/cache', { type: tmpfs, target: /run, tmpfs: { size: 1m, mode: 0700 } }]
+    secrets: [{ source: pw, mode: 0400, uid: '999' }]
+    healthcheck: { test: pg_isready, interval: 1s, retries: 5 }
+    x-convoke: { owner: { /var/lib/pg: '999:999:0700' }, boot: 3s }
+networks: { front: { ipam: { config: [{ subnet: 10.5.0.0/24, gateway: 10.5.0.1 }] } }, back: { internal: true } }
+volumes: { data: }
+secrets: { pw: { environment: PASSWORD } }
+",
+    );
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+    let project = &loaded.project;
+    assert_eq!((project.name.as_str(), project.start), ("shop", Start::Together));
+    let (web, db) = (&project.services["web"], &project.services["db"]);
+    assert_eq!(web.command.as_ref().unwrap().value, ["serve", "--name", "two words", "$HOME"]);
+    assert_eq!(web.build.as_ref().unwrap().context.value, "./web");
+    let ports: Vec<_> = web.ports.iter().map(|port| (port.published, port.target, port.protocol)).collect();
+    assert_eq!(ports, [(Some(8080), 80, Protocol::Tcp), (None, 443, Protocol::Tcp), (Some(5353), 53, Protocol::Udp)]);
+    let front = &web.networks.as_ref().unwrap()["front"];
+    assert_eq!(front.ipv4_address.as_ref().unwrap().value.to_string(), "10.5.0.9");
+    let ready = web.convoke.ready.as_ref().unwrap();
+    assert_eq!(ready.timeout, Some(Duration::from_secs(2)));
+    assert_eq!(db.image.as_ref().unwrap().value, "postgres:16");
+    assert_eq!((db.restart, db.init), (Some(Restart::UnlessStopped), true));
+    let env: BTreeMap<_, _> = db.environment.iter().map(|(key, value)| (key.as_str(), value.value.clone())).collect();
+    let expected = [
+        ("LOG", text("debug")),
+        ("RATIO", text("1.10")),
+        ("ON", text("yes")),
+        ("FLAG", text("true")),
+        ("TAG", text("16")),
+        ("GONE", None),
+    ];
+    assert_eq!(env, BTreeMap::from(expected));
+    let dependency = &db.depends_on["web"];
+    assert_eq!((dependency.condition, dependency.required), (Condition::Healthy, false));
+    assert_eq!(db.mounts.len(), 4);
+    assert!(matches!(&db.mounts[0].kind, MountKind::Volume { source: Some(key), .. } if key.value.as_str() == "data"));
+    assert!(db.mounts[0].read_only);
+    assert!(matches!(&db.mounts[1].kind, MountKind::Bind { source, create: true } if source.value == "./conf"));
+    assert!(matches!(&db.mounts[2].kind, MountKind::Volume { source: None, .. }));
+    assert!(matches!(&db.mounts[3].kind, MountKind::Tmpfs { mode: Some(0o700), .. }));
+    assert_eq!((db.secrets[0].mode, db.secrets[0].uid), (Some(0o400), Some(999)));
+    assert_eq!(db.healthcheck.as_ref().unwrap().test, Some(Test::Shell("pg_isready".into())));
+    assert_eq!(db.convoke.owner[0].mode, Some(0o700));
+    assert_eq!(project.networks["front"].gateway.as_ref().unwrap().value.to_string(), "10.5.0.1");
+    assert!(matches!(&project.secrets["pw"].origin, FileOrigin::Environment(name) if name.value == "PASSWORD"));
+}
+
+#[test]
+fn places_are_those_of_the_file() {
+    let loaded = loaded("services:\n  a:\n    image: x\n    depends_on:\n      - b\n");
+    let service = &loaded.project.services["a"];
+    assert_eq!(service.at.to_string(), "compose.yaml:2:3");
+    assert_eq!(service.image.as_ref().unwrap().at.to_string(), "compose.yaml:3:12");
+    assert_eq!(service.depends_on["b"].at.to_string(), "compose.yaml:5:9");
+}
+
+#[test]
+fn long_and_short_forms_mean_the_same() {
+    assert_eq!(service("entrypoint: []").entrypoint.unwrap().value, Vec::<String>::new());
+    assert_eq!(service("command: ").command, None);
+    assert_eq!(service("ulimits: { nofile: 10 }").ulimits["nofile"], Ulimit { soft: 10, hard: 10 });
+    assert_eq!(service("ulimits: { nofile: { soft: 1, hard: -1 } }").ulimits["nofile"], Ulimit { soft: 1, hard: -1 });
+    assert_eq!(service("scale: '2'").scale.unwrap().value, 2);
+    assert_eq!(service("deploy: { replicas: 3 }").scale.unwrap().value, 3);
+    assert!(service("init: ${TRUE}").init);
+    assert_eq!(service("restart: no").restart, Some(Restart::No));
+    assert_eq!(service("restart: on-failure:3").restart, Some(Restart::OnFailure { max_retries: 3 }));
+    assert_eq!(service("user: 1000").user, text("1000"));
+    assert_eq!(service("networks: [x]").networks.unwrap().len(), 1);
+    assert_eq!(service("labels: [a=b, c]").labels, service("labels: { a: b, c: }").labels);
+    assert_eq!(
+        service("extra_hosts: ['a:1.2.3.4', 'b=::1', 'c:[::1]', 'd=host-gateway']").extra_hosts,
+        service("extra_hosts: { a: 1.2.3.4, b: '::1', c: '::1', d: host-gateway }").extra_hosts,
+    );
+    assert_eq!(service("expose: [80, '90-91/udp']").expose.len(), 3);
+    let tmpfs = service("tmpfs: '/run:size=1m,noexec,mode=755'").mounts.remove(0);
+    let options = Some("noexec".to_owned());
+    let size = Some(crate::units::ByteSize(1 << 20));
+    assert_eq!(tmpfs.kind, MountKind::Tmpfs { size, mode: Some(0o755), options });
+}
+
+#[test]
+fn health_checks_in_all_forms() {
+    let check = |lines: &str| service(lines).healthcheck.unwrap();
+    let words = vec!["a".to_owned(), "b".to_owned()];
+    assert_eq!(check("healthcheck: { test: [CMD, a, b] }").test, Some(Test::Command(words)));
+    assert_eq!(check("healthcheck: { test: [CMD-SHELL, a b] }").test, Some(Test::Shell("a b".into())));
+    for lines in ["healthcheck: { disable: true }", "healthcheck: { test: [NONE] }"] {
+        let check = check(lines);
+        assert!(check.disabled && check.test.is_none(), "{lines}");
+    }
+    assert!(!check("healthcheck: { interval: 5s }").disabled);
+}
+
+#[test]
+fn probes_in_all_forms() {
+    let action = |probe: &str| service(&format!("x-convoke: {{ ready: {{ {probe} }} }}")).convoke.ready.unwrap().action;
+    assert_eq!(action("tcp: { port: 5 }"), ProbeAction::Tcp { port: 5 });
+    assert_eq!(action("http: { port: 5 }"), ProbeAction::Http { port: 5, path: "/".into(), headers: vec![] });
+    let command = vec!["a".to_owned(), "b".to_owned()];
+    assert_eq!(action("exec: { command: a b }"), ProbeAction::Exec { command: command.clone() });
+    assert_eq!(action("exec: { command: [a, b] }"), ProbeAction::Exec { command });
+    assert_eq!(action("log: { contains: up }"), ProbeAction::Log { contains: "up".into() });
+    for form in ["engine_health: true", "engine_health: {}", "engine_health: "] {
+        assert_eq!(action(form), ProbeAction::EngineHealth, "{form}");
+    }
+    let owners = service("x-convoke: { owner: ['/d=1:2', '/e=3:4:0750'], completes: true }").convoke;
+    assert_eq!((owners.owner[1].gid, owners.owner[1].mode, owners.completes), (4, Some(0o750), Some(true)));
+}
+
+#[test]
+fn the_name_comes_from_the_nearest_source() {
+    let name = |text: &str, options: LoadOptions| {
+        let source = Source { name: "c".into(), text: text.into(), path: Some("/x/My Dir/compose.yaml".into()) };
+        load(&[source], &options).map(|loaded| loaded.project.name.to_string()).map_err(|problems| problems.to_string())
+    };
+    let plain = "services: { a: { image: $COMPOSE_PROJECT_NAME } }";
+    let named = "name: file-${X:-y}\nservices: { a: { image: i } }";
+    assert_eq!(name(plain, LoadOptions::default()).unwrap(), "mydir");
+    assert_eq!(name(named, LoadOptions::default()).unwrap(), "file-y");
+    let env = BTreeMap::from([("COMPOSE_PROJECT_NAME".to_owned(), "env".to_owned())]);
+    assert_eq!(name(named, LoadOptions { env: env.clone(), ..LoadOptions::default() }).unwrap(), "env");
+    let given = LoadOptions { env, project_name: text("given"), working_dir: None };
+    assert_eq!(name(named, given).unwrap(), "given");
+    let wrong = LoadOptions { project_name: text("No Good"), ..LoadOptions::default() };
+    assert!(name(named, wrong).unwrap_err().starts_with("error: cluster name \"No Good\" must"));
+}
+
+#[test]
+fn environment_files_and_dot_env_are_read() {
+    let root = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(root.path().join(name), text).unwrap();
+    write(".env", "IMAGE=fromdotenv\nWIN=dotenv\n");
+    write("a.env", "A=1\nB=${WIN}\nWIN\n");
+    write("b.env", "B=2\n");
+    write(
+        "compose.yaml",
+        "services:\n  a:\n    image: $IMAGE\n    env_file: [a.env, { path: b.env }, { path: no.env, required: false }]\n    environment: [C=3, A]\n",
+    );
+    let env = BTreeMap::from([("WIN".to_owned(), "env".to_owned())]);
+    let source = Source::read(&root.path().join("compose.yaml")).unwrap();
+    let loaded = load(&[source], &LoadOptions { env, ..LoadOptions::default() }).unwrap();
+    let service = &loaded.project.services["a"];
+    assert_eq!(service.image.as_ref().unwrap().value, "fromdotenv");
+    let env: Vec<_> = service.environment.iter().map(|(key, value)| (key.as_str(), value.value.as_deref())).collect();
+    assert_eq!(env, [("A", None), ("B", Some("2")), ("WIN", Some("env")), ("C", Some("3"))]);
+    assert_eq!(loaded.files, [root.path().join("compose.yaml")]);
+    assert_eq!(loaded.working_dir, root.path());
+}
+
+#[test]
+fn the_debug_form_hides_contents() {
+    let loaded = loaded("services: { a: { image: i } }\nsecrets: { s: { content: hunter2 } }\n");
+    let debug = format!("{loaded:?}");
+    assert!(!debug.contains("hunter2") && !debug.contains("8080"), "{debug}");
+}
+
+#[test]
+fn two_thousand_services_load_quickly() {
+    let mut text = "services:\n".to_owned();
+    for number in 0..2000 {
+        text += &format!("  s{number}:\n    image: i\n    environment: {{ A: \"{number}\", B: c }}\n    ports: [80]\n");
+    }
+    assert_eq!(loaded(&text).project.services.len(), 2000);
+}
+
+/// Pieces that make up nearly valid files, for the property test.
+fn nearly_compose() -> impl Strategy<Value = String> {
+    let pieces = [
+        "services:",
+        "\n",
+        "\n  ",
+        "\n    ",
+        "a:",
+        " image: x",
+        " build:",
+        "ports:",
+        "- ",
+        "[",
+        "]",
+        "{",
+        "}",
+        "'",
+        "\"",
+        "&a ",
+        "*a",
+        "<<: ",
+        "$",
+        "${A:-",
+        "80:80",
+        " volumes: ",
+        "x-convoke:",
+        "ready:",
+        "|",
+        ">",
+        "#",
+        ": ",
+        ",",
+        "!!str ",
+        "?",
+        "networks:",
+        "healthcheck:",
+        "test:",
+        "environment:",
+        "\t",
+        "é",
+        "0440",
+        "depends_on:",
+        "null",
+        "---",
+        "secrets:",
+    ];
+    prop::collection::vec(prop::sample::select(pieces.to_vec()), 0..40).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn nearly_valid_files_never_panic(first in nearly_compose(), second in nearly_compose()) {
+        if let Err(problems) = load_texts(&[&first, &second]) {
+            prop_assert!(!problems.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn arbitrary_text_never_panics(text in "(.|\n){0,200}") {
+        let _ = load_texts(&[&text]).map_err(|problems| problems.to_string());
+    }
+}

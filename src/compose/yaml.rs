@@ -20,15 +20,15 @@ const MAX_DEPTH: usize = 64;
 const MAX_NODES: usize = 250_000;
 
 /// Parses a document. None if it is empty, or so broken that nothing can be said of it; then `out` has the reason.
-pub(super) fn parse(source: &Arc<SourceText>, out: &mut Diagnostics) -> Option<Node> {
-    if source.text.len() > MAX_BYTES {
+pub(crate) fn parse(source: &Arc<SourceText>, out: &mut Diagnostics) -> Option<Node> {
+    if source.text().len() > MAX_BYTES {
         out.error(&Place::whole_file(source), "the file is larger than 4 MiB");
         return None;
     }
     let mut options = Options::default();
     options.block_nesting_limit = MAX_DEPTH;
     options.flow_nesting_limit = MAX_DEPTH;
-    let events = Parser::new_from_str_with_options(&source.text, options);
+    let events = Parser::new_from_str_with_options(source.text(), options);
     let mut composer = Composer { source, out, events, anchors: HashMap::new(), nodes: 0 };
     match composer.document() {
         Ok(node) => node,
@@ -174,6 +174,10 @@ impl<'a> Composer<'a> {
             return;
         }
         if let Some(first) = map.get(&text) {
+            // The second may be the content of a secret, and isn't in the tree.
+            if text == "content" {
+                value.at.hide_line();
+            }
             let first = format!("the first is at {}", first.key);
             self.out.push(Diagnostic::error(&key.at, format!("duplicate key {text:?}")).hint(first));
             return;

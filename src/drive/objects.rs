@@ -9,7 +9,8 @@ use crate::cluster::Network;
 use crate::engine::{CreateNetwork, EngineError, ErrorKind, Observed, ObservedNetwork, Subnet};
 use crate::event::{EventKind, Outcome};
 use crate::names::{NetworkKey, VolumeKey};
-use crate::plan::{addresses, request};
+use crate::plan::addresses::{self, NetworkAddressing};
+use crate::plan::request;
 
 /// How far a network is.
 #[derive(Debug, Clone, Default)]
@@ -134,6 +135,11 @@ impl Driver {
             gateway: network.gateway.as_deref().and_then(|text| text.parse().ok()),
             ip_range: None,
         };
+        if let Some(choice) = request.subnet.and_then(|s| NetworkAddressing::divide(s, request.gateway)) {
+            // The file's subnet is shared out the same way: dynamic addresses keep to their part.
+            request.gateway = Some(choice.gateway);
+            request.ip_range = Some(choice.ip_range);
+        }
         let state = self.networks.get(key);
         if request.subnet.is_some() || !network.is_addressed() || state.is_some_and(|s| s.engine_picks) {
             return request;

@@ -58,11 +58,12 @@ impl Driver {
     pub(super) fn take_observed(&mut self, result: Result<Box<Observed>, EngineError>) {
         let Some(asked) = self.observing.take() else { return };
         self.last_observed = self.now;
-        let observed = match result {
+        let mut observed = match result {
             Ok(observed) => *observed,
             Err(error) => return self.observe_failed(&asked, &error),
         };
         self.list_failures = None;
+        diff::adopt_names(&self.cluster, &mut observed);
         self.observed_asked = asked.at;
         let is_first = self.observed.is_none();
         if is_first && self.refuse_foreign(&observed) {

@@ -22,7 +22,10 @@ const IMPOSSIBLE_PATIENCE: Duration = Duration::from_secs(30);
 impl Driver {
     /// Asks every component that is due, within the budget.
     pub(super) fn advance_probes(&mut self) {
-        for name in self.nodes.keys().cloned().collect::<Vec<_>>() {
+        // The longest overdue first: with a spent budget the last names would otherwise never get their turn.
+        let mut names: Vec<_> = self.nodes.iter().map(|(name, node)| (node.next_ask(), name.clone())).collect();
+        names.sort();
+        for (_, name) in names {
             let Some(node) = self.nodes.get(&name) else { continue };
             if !node.is_running || node.failure.is_some() || !self.is_watched(&name) {
                 continue;
@@ -230,6 +233,12 @@ impl Driver {
 }
 
 impl Node {
+    /// When one of its probes is due next; the beginning of its run if none was asked yet.
+    fn next_ask(&self) -> Duration {
+        let due = |track: &Track| track.pace.as_ref().map_or(self.running_since, Pace::due);
+        due(&self.live).min(due(&self.ready))
+    }
+
     pub(super) const fn track(&mut self, which: Which) -> &mut Track {
         match which {
             Which::Live => &mut self.live,

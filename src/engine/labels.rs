@@ -10,10 +10,15 @@ pub const VERSION: &str = "convoke.version";
 pub const RUN: &str = "convoke.run";
 /// Configuration hash (see [`crate::cluster::Component::config_hash`]).
 pub const CONFIG_HASH: &str = "convoke.config-hash";
+/// Image reference that the file had.
+pub const IMAGE_REFERENCE: &str = "convoke.image";
 /// JSON of [`crate::cluster::Stored`]: probes, needs, gates; no environment.
 pub const PROBES: &str = "convoke.probes";
 /// Set on networks whose addresses convoke hands out.
 pub const ADDRESSED: &str = "convoke.addressed";
+/// Names of volumes, joined by commas, that a replacement took over from the anonymous ones of its predecessor: the
+/// engine sees them as named and wouldn't remove them with the container.
+pub const CARRIED_VOLUMES: &str = "convoke.carried-volumes";
 
 /// Compose's project name.
 pub const COMPOSE_PROJECT: &str = "com.docker.compose.project";

@@ -112,14 +112,11 @@ pub fn assign_containers(
     cluster: &Cluster,
     observed: &Observed,
 ) -> (BTreeMap<ComponentName, Vec<ObservedContainer>>, Vec<ObservedContainer>) {
-    let mut by_identity: BTreeMap<(String, u32), &ComponentName> = BTreeMap::new();
-    for (name, component) in &cluster.components {
-        by_identity.insert((component.service.to_string(), component.number), name);
-    }
+    let by_identity = by_identity(cluster);
     let mut found: BTreeMap<ComponentName, Vec<ObservedContainer>> = BTreeMap::new();
     let mut surplus = Vec::new();
     for container in &observed.containers {
-        match identity(container).and_then(|identity| by_identity.get(&identity)) {
+        match container.identity().and_then(|(service, number)| by_identity.get(&(service, number))) {
             Some(name) => found.entry((*name).clone()).or_default().push(container.clone()),
             None => surplus.push(container.clone()),
         }
@@ -127,10 +124,22 @@ pub fn assign_containers(
     (found, surplus)
 }
 
-fn identity(container: &ObservedContainer) -> Option<(String, u32)> {
-    let service = container.label(labels::COMPOSE_SERVICE)?;
-    let number = container.label(labels::COMPOSE_NUMBER)?.parse().ok()?;
-    Some((service.to_owned(), number))
+fn by_identity(cluster: &Cluster) -> BTreeMap<(&str, u32), &ComponentName> {
+    let identify = |(name, component)| {
+        let component: &Component = component;
+        ((component.service.as_str(), component.number), name)
+    };
+    cluster.components.iter().map(identify).collect()
+}
+
+/// Names observed containers as the file does, so that what is known of `web` holds for `web-1` when there is to be a
+/// `web-2`.
+pub fn adopt_names(cluster: &Cluster, observed: &mut Observed) {
+    let by_identity = by_identity(cluster);
+    for container in &mut observed.containers {
+        let name = container.identity().and_then(|identity| by_identity.get(&identity).copied()).cloned();
+        container.component = name.unwrap_or_else(|| container.component.clone());
+    }
 }
 
 /// Whether the container is a replica too many of a service that the file has.

@@ -113,6 +113,7 @@ fn container_labels(context: &Context<'_>, component: &Component, image: &ImageI
     for (key, value) in [
         (labels::COMPONENT, component.name.to_string()),
         (labels::CONFIG_HASH, component.config_hash.clone()),
+        (labels::IMAGE_REFERENCE, component.image.clone()),
         (labels::PROBES, stored),
         (labels::COMPOSE_SERVICE, component.service.to_string()),
         (labels::COMPOSE_NUMBER, component.number.to_string()),

@@ -123,7 +123,9 @@ fn missing(code: i64, output: &str) -> Finding {
     if lower.contains("oci runtime") && !ABSENT.iter().any(|reason| output.to_ascii_lowercase().contains(reason)) {
         return Finding::trouble(text);
     }
-    Finding::impossible(text)
+    // The engine wraps the one thing that matters: `OCI runtime exec failed: … exec: "x": not found: unknown`.
+    let said = text.find("exec: \"").map_or(text.as_str(), |at| text[at..].trim_end_matches(": unknown"));
+    Finding::impossible(said)
 }
 
 #[cfg(test)]
@@ -148,7 +150,8 @@ mod tests {
     fn the_engine_s_own_failure_is_not_the_program_s() {
         let absent = "OCI runtime exec failed: exec failed: unable to start container process: exec: \"pg_isready\": \
                       executable file not found in $PATH: unknown\r\n";
-        assert_eq!(ended(126, absent).verdict, Verdict::Impossible);
+        let text = "exec: \"pg_isready\": executable file not found in $PATH";
+        assert_eq!(ended(126, absent), Finding::impossible(text));
         let ending = "OCI runtime exec failed: exec failed: cannot exec a container that has stopped: unknown\r\n";
         assert_eq!(ended(126, ending).verdict, Verdict::EngineTrouble);
     }

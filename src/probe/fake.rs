@@ -1,14 +1,17 @@
-//! Probes of the fake engine's containers. Here rather than beside the engine, which knows nothing of probes.
+//! A prober for the fake engine. Here rather than beside that engine, which knows nothing of probes.
+//!
+//! Commands, log lines and the engine's health go through the real prober; only connections, for which a fake
+//! container has no sockets, are answered from the fake world's state.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use futures::StreamExt;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Answer, Prober, Target, Verdict};
+use super::finding::{Finding, limit_text};
+use super::{Answer, EngineProber, Prober, ReachMode, Target};
 use crate::cluster::{Probe, ProbeAction};
 use crate::engine::fake::{FakeEngine, Reach};
-use crate::engine::{Engine, ErrorKind, ExecRequest, HealthStatus, LogQuery};
 
 /// How long a connection within the fake world takes.
 const ROUND_TRIP: Duration = Duration::from_millis(1);
@@ -17,95 +20,135 @@ const ROUND_TRIP: Duration = Duration::from_millis(1);
 #[derive(Debug, Clone)]
 pub struct FakeProber {
     engine: FakeEngine,
+    real: EngineProber<FakeEngine>,
 }
-
-type Shown = (Verdict, String);
 
 impl FakeProber {
     /// A prober for this engine's world.
     #[must_use]
-    pub const fn new(engine: FakeEngine) -> Self {
-        Self { engine }
+    pub fn new(engine: FakeEngine) -> Self {
+        let host = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let real = EngineProber::new(engine.clone(), &engine.known_info(), host, ReachMode::Auto);
+        Self { engine, real }
     }
 
-    async fn attempt(&self, target: &Target, action: &ProbeAction) -> Shown {
-        match action {
-            ProbeAction::Http { path, .. } => self.connect(target, Some(path)).await,
-            ProbeAction::Tcp { .. } => self.connect(target, None).await,
-            ProbeAction::Exec { command } => self.exec(target, command).await,
-            ProbeAction::Log { contains } => self.log(target, contains).await,
-            ProbeAction::EngineHealth => self.engine_health(target).await,
-        }
-    }
-
-    async fn connect(&self, target: &Target, path: Option<&str>) -> Shown {
+    /// `path` is what an HTTP request asks for; None just connects.
+    async fn connect(&self, target: &Target, path: Option<&str>) -> Finding {
         sleep(ROUND_TRIP).await;
-        let has_way = target.host_network || !target.published.is_empty();
-        match self.engine.reach(&target.container, &target.addresses, has_way, path.unwrap_or_default()) {
-            Reach::NoRoute => (Verdict::Unreachable, "no route to host".to_owned()),
-            Reach::Refused => (Verdict::Unreachable, "connection refused".to_owned()),
+        let other_way = target.host_network || !target.published.is_empty();
+        match self.engine.reach(&target.container, &target.addresses, other_way, path.unwrap_or_default()) {
+            Reach::NoRoute => Finding::unreachable("no route to host"),
+            Reach::Refused => Finding::unreachable("connection refused"),
             Reach::Hangs if path.is_some() => std::future::pending().await,
-            Reach::Live if path.is_some() => (Verdict::Refuses, "503: not ready".to_owned()),
-            Reach::Ready if path.is_some() => (Verdict::Pass, "200".to_owned()),
-            Reach::Hangs | Reach::Live | Reach::Ready => (Verdict::Pass, "connected".to_owned()),
-        }
-    }
-
-    async fn exec(&self, target: &Target, command: &[String]) -> Shown {
-        let request = ExecRequest { command: command.to_vec(), keep_output: 4096 };
-        match self.engine.exec(&target.container, &request).await {
-            Ok(outcome) if outcome.code == 0 => (Verdict::Pass, "exit 0".to_owned()),
-            Ok(outcome) => {
-                let missing = matches!(outcome.code, 126 | 127);
-                let verdict = if missing { Verdict::Impossible } else { Verdict::Refuses };
-                (verdict, format!("exit {}: {}", outcome.code, outcome.output))
-            }
-            Err(error) if matches!(error.kind, ErrorKind::Conflict | ErrorKind::NotFound) => {
-                (Verdict::Unreachable, error.message)
-            }
-            Err(error) => (Verdict::EngineTrouble, error.message),
-        }
-    }
-
-    async fn log(&self, target: &Target, text: &str) -> Shown {
-        let query = LogQuery { follow: true, tail: None, since: target.started_at };
-        let mut lines = self.engine.logs(&target.container, &query);
-        while let Some(line) = lines.next().await {
-            match line {
-                Ok(line) if String::from_utf8_lossy(&line.text).contains(text) => {
-                    return (Verdict::Pass, format!("printed {text:?}"));
-                }
-                Ok(_) => {}
-                Err(error) => return (Verdict::EngineTrouble, error.message),
-            }
-        }
-        (Verdict::Unreachable, "the log ended".to_owned())
-    }
-
-    async fn engine_health(&self, target: &Target) -> Shown {
-        let health = match self.engine.inspect(&target.container).await {
-            Ok(container) => container.and_then(|container| container.state.health),
-            Err(error) => return (Verdict::EngineTrouble, error.message),
-        };
-        match health.map(|health| health.status) {
-            Some(HealthStatus::Healthy) => (Verdict::Pass, "healthy".to_owned()),
-            Some(HealthStatus::Starting) => (Verdict::Refuses, "starting".to_owned()),
-            Some(HealthStatus::Unhealthy) => (Verdict::Refuses, "unhealthy".to_owned()),
-            None => (Verdict::Impossible, "no health check".to_owned()),
+            Reach::Live if path.is_some() => Finding::refuses("503: not ready"),
+            Reach::Ready if path.is_some() => Finding::pass("200"),
+            Reach::Hangs | Reach::Live | Reach::Ready => Finding::pass("connected"),
         }
     }
 }
 
 impl Prober for FakeProber {
     async fn ask(&self, target: &Target, probe: &Probe) -> Answer {
-        let began = Instant::now();
-        let attempt = self.attempt(target, &probe.action);
-        let (verdict, text) = if matches!(probe.action, ProbeAction::Log { .. }) {
-            attempt.await
-        } else {
-            let late = format!("no answer within {}", crate::units::human(probe.timeout));
-            timeout(probe.timeout, attempt).await.unwrap_or((Verdict::Refuses, late))
+        let path = match &probe.action {
+            ProbeAction::Http { path, .. } => Some(path.as_str()),
+            ProbeAction::Tcp { .. } => None,
+            ProbeAction::Exec { .. } | ProbeAction::Log { .. } | ProbeAction::EngineHealth => {
+                return self.real.ask(target, probe).await;
+            }
         };
-        Answer { verdict, text, took: began.elapsed() }
+        let begun = Instant::now();
+        let finding = timeout(probe.timeout, self.connect(target, path)).await;
+        let late = |_| Finding::refuses(format!("no answer in {}", limit_text(probe.timeout)));
+        finding.unwrap_or_else(late).timed(begun.elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::cluster::ContainerSpec;
+    use crate::engine::fake::Behaviour;
+    use crate::engine::{CreateContainer, Engine, labels};
+    use crate::names::{ComponentName, ContainerId};
+    use crate::probe::Verdict;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    async fn target(engine: &FakeEngine, component: &str) -> Target {
+        let name = ComponentName::new(component).unwrap();
+        let request = CreateContainer {
+            component: name.clone(),
+            name: component.to_owned(),
+            image: "img".to_owned(),
+            spec: ContainerSpec { network_mode: Some("host".to_owned()), ..ContainerSpec::default() },
+            health: None,
+            health_disabled: false,
+            labels: BTreeMap::from([
+                (labels::CLUSTER.to_owned(), "c".to_owned()),
+                (labels::COMPONENT.to_owned(), component.to_owned()),
+            ]),
+            networks: Vec::new(),
+            volume_names: BTreeMap::new(),
+            hosts: Vec::new(),
+            publish_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            carried_volumes: BTreeMap::new(),
+            files: Vec::new(),
+            owners: Vec::new(),
+        };
+        let container: ContainerId = engine.create_container(&request).await.unwrap();
+        engine.start(&container).await.unwrap();
+        let started_at = engine.inspect(&container).await.unwrap().unwrap().state.started_at;
+        Target {
+            component: name,
+            container,
+            addresses: Vec::new(),
+            published: Vec::new(),
+            host_network: true,
+            started_at,
+        }
+    }
+
+    async fn verdict(prober: &FakeProber, target: &Target, action: ProbeAction) -> Verdict {
+        prober.ask(target, &Probe { action, timeout: ms(500) }).await.verdict
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn verdicts_follow_the_component() {
+        let behaviour = Behaviour::ready_after(ms(2000)).live_after(ms(1000)).prints(ms(1500), "now serving");
+        let engine = FakeEngine::new(1).with_image("img").behave("a", behaviour);
+        let prober = FakeProber::new(engine.clone());
+        let target = target(&engine, "a").await;
+        let http = || ProbeAction::Http { port: 1, path: "/ready".to_owned(), headers: Vec::new() };
+        let exec = || ProbeAction::Exec { command: vec!["check".to_owned()] };
+        assert_eq!(verdict(&prober, &target, http()).await, Verdict::Unreachable);
+        sleep(ms(1000)).await;
+        assert_eq!(verdict(&prober, &target, ProbeAction::Tcp { port: 1 }).await, Verdict::Pass);
+        assert_eq!(verdict(&prober, &target, http()).await, Verdict::Refuses);
+        assert_eq!(verdict(&prober, &target, exec()).await, Verdict::Refuses);
+        let line = ProbeAction::Log { contains: "serving".to_owned() };
+        assert_eq!(verdict(&prober, &target, line).await, Verdict::Pass);
+        sleep(ms(1000)).await;
+        assert_eq!(verdict(&prober, &target, http()).await, Verdict::Pass);
+        assert_eq!(verdict(&prober, &target, exec()).await, Verdict::Pass);
+        engine.crash("a", 1);
+        assert_eq!(verdict(&prober, &target, http()).await, Verdict::Unreachable);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hung_and_impossible_probes() {
+        let engine = FakeEngine::new(1)
+            .with_image("img")
+            .behave("hung", Behaviour::default().hangs_probes())
+            .behave("bare", Behaviour::default().missing_probe());
+        let prober = FakeProber::new(engine.clone());
+        let exec = || ProbeAction::Exec { command: vec!["check".to_owned()] };
+        let hung = target(&engine, "hung").await;
+        assert_eq!(verdict(&prober, &hung, exec()).await, Verdict::Refuses);
+        let bare = target(&engine, "bare").await;
+        assert_eq!(verdict(&prober, &bare, exec()).await, Verdict::Impossible);
     }
 }

@@ -293,13 +293,14 @@ mod tests {
 
     async fn server(answer: &'static str) -> u16 {
         let address = serve(move |mut stream| async move {
-            let mut request = vec![0; 4096];
-            let length = stream.read(&mut request).await.unwrap_or(0);
-            let request = String::from_utf8_lossy(&request[..length]).into_owned();
-            if !request.is_empty() {
-                assert!(request.starts_with("GET /ready HTTP/1."), "{request}");
-                assert_eq!(request.matches("Host: db:80\r\n").count(), 1, "{request}");
+            let mut request = Vec::new();
+            // Bash writes line by line.
+            while !request.ends_with(b"\r\n\r\n") {
+                assert!(stream.read_buf(&mut request).await.unwrap() > 0);
             }
+            let request = String::from_utf8(request).unwrap();
+            assert!(request.starts_with("GET /ready HTTP/1."), "{request}");
+            assert_eq!(request.matches("Host: db:80\r\n").count(), 1, "{request}");
             let _ = stream.write_all(answer.as_bytes()).await;
         });
         address.await.port()

@@ -15,6 +15,8 @@ mod reach;
 mod tcp;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};

@@ -116,7 +116,7 @@ async fn lasts(stream: &TcpStream) -> bool {
 mod tests {
     use super::*;
     use crate::probe::Verdict;
-    use crate::probe::testing::{closed_port, serve};
+    use crate::probe::testing::{closed_port, serve, silent_port};
     use tokio::io::AsyncWriteExt;
 
     const LIMIT: Duration = Duration::from_secs(5);
@@ -138,11 +138,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_backlog_is_silence() {
-        let socket = tokio::net::TcpSocket::new_v4().unwrap();
-        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        let listener = socket.listen(0).unwrap();
-        let address = listener.local_addr().unwrap();
-        let _fills_it = TcpStream::connect(address).await.unwrap();
+        let (address, _silent) = silent_port().await;
         let limit = Duration::from_millis(50);
         let error = dial(&[address], limit).await.unwrap_err();
         assert_eq!(error, NoContact::Silent(limit));

@@ -20,10 +20,14 @@ pub struct Board {
     pub goal: Goal,
     /// Components in the file's order.
     pub rows: IndexMap<ComponentName, Row>,
+    /// So many of them, the first, are those that the run is about.
+    listed: usize,
     /// Images that are being pulled or built.
     pub images: IndexMap<String, ImageProgress>,
     /// Who waits for whom, while nothing moves.
     pub stalled: Vec<String>,
+    /// The last such explanation: kept after components were stopped for it.
+    pub last_stall: Vec<String>,
     /// What failed so far.
     pub failures: Vec<Failure>,
     /// How the run ended.
@@ -100,6 +104,9 @@ pub struct Row {
     pub phase: Phase,
     /// Its container was removed, and no new one was begun.
     pub removed: bool,
+    /// It reached the goal and nothing went wrong with it since; being stopped (after another failed) takes nothing
+    /// away.
+    pub reached: bool,
     /// Since when it is in this phase.
     pub since: Stamp,
     /// When it left `pending` for the first time.
@@ -119,6 +126,7 @@ impl Row {
         Self {
             phase: Phase::Pending,
             removed: false,
+            reached: false,
             since,
             began: None,
             reason: None,
@@ -163,8 +171,9 @@ impl Row {
     #[must_use]
     pub fn note(&self) -> String {
         let said = self.waiting.as_ref().or(self.reason.as_ref()).cloned().unwrap_or_default();
-        let unnamed: Vec<&str> =
-            self.on.iter().map(ComponentName::as_str).filter(|peer| !said.contains(*peer)).collect();
+        let named =
+            |peer: &&str| said.split(|c: char| c.is_whitespace() || ",;:()".contains(c)).any(|word| word == *peer);
+        let unnamed: Vec<&str> = self.on.iter().map(ComponentName::as_str).filter(|peer| !named(peer)).collect();
         match (said.is_empty(), unnamed.is_empty()) {
             (_, true) => said,
             (true, false) => format!("waits for {}", unnamed.join(", ")),
@@ -177,6 +186,7 @@ impl Row {
         if self.began.is_none() && phase != Phase::Pending {
             self.began = Some(at);
         }
+        self.reached = phase.is_settled() || (self.reached && phase == Phase::Stopped);
         self.phase = phase;
         self.removed = false;
         self.since = at;
@@ -195,6 +205,7 @@ impl Board {
             EventKind::RunStarted { cluster, command, components, .. } => {
                 self.cluster = Some(cluster.clone());
                 self.goal = Goal::of(command);
+                self.listed = components.len();
                 self.rows = components.iter().map(|name| (name.clone(), Row::new(event.at))).collect();
             }
             EventKind::ImageProgress { image, text, current, total } => {
@@ -211,7 +222,10 @@ impl Board {
                 self.images.shift_remove(image);
                 self.stalled.clear();
             }
-            EventKind::Stalled { lines } => self.stalled.clone_from(lines),
+            EventKind::Stalled { lines } => {
+                self.stalled.clone_from(lines);
+                self.last_stall.clone_from(lines);
+            }
             EventKind::Failed { failure } => self.failures.push(failure.clone()),
             EventKind::RunFinished { outcome, endpoints } => {
                 self.outcome = Some(*outcome);
@@ -249,6 +263,22 @@ impl Board {
         self.cluster.as_ref().map_or("cluster", ClusterName::as_str)
     }
 
+    fn removed(&mut self, at: Stamp, component: &ComponentName) {
+        let Some((index, _, row)) = self.rows.get_full_mut(component) else {
+            return;
+        };
+        if self.goal != Goal::Ready {
+            row.enter(at, row.phase, None);
+            row.removed = true;
+        } else if index >= self.listed {
+            // It isn't in the file any more: nobody waits for it.
+            self.rows.shift_remove_index(index);
+        } else if row.phase != Phase::Pending {
+            // It is being replaced.
+            row.enter(at, Phase::Pending, None);
+        }
+    }
+
     fn component_event(&mut self, at: Stamp, kind: &EventKind) {
         match kind {
             EventKind::PhaseChanged { component, phase, reason } => {
@@ -271,12 +301,7 @@ impl Board {
                 }
             }
             EventKind::ComponentRemoved { component } => {
-                if let Some(row) = self.rows.get_mut(component) {
-                    row.removed = true;
-                    row.since = at;
-                    row.waiting = None;
-                    row.reason = None;
-                }
+                self.removed(at, component);
                 self.stalled.clear();
             }
             // The rest says nothing about where a component is.
@@ -343,7 +368,16 @@ mod tests {
             (1, EventKind::ComponentRemoved { component: name("orphan") }),
             (2, phase("a", Phase::Creating)),
         ]);
-        assert!(!board.rows["a"].is_done(Goal::Removed));
+        assert_eq!(board.rows["a"].word(), "creating");
+        assert_eq!(board.rows.len(), 2);
+    }
+
+    #[test]
+    fn a_component_that_left_the_file_is_not_waited_for() {
+        let board = board([
+            (1, phase("orphan", Phase::Stopped)),
+            (2, EventKind::ComponentRemoved { component: name("orphan") }),
+        ]);
         assert_eq!(board.rows.len(), 2);
     }
 }

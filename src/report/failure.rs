@@ -72,7 +72,16 @@ mod tests {
             hint: Some("convoke logs pageserver-1".into()),
         };
         let rendered = render(&failure, Theme { color: false, unicode: true }).replace(&"x".repeat(400), "<400 x>");
-        insta::assert_snapshot!(rendered, @"");
+        insta::assert_snapshot!(rendered, @r"
+        ✘ pageserver-1: exited before it was ready
+          exit code 137 (killed, SIGKILL)
+          last probe answer: tcp :9898 connection refused
+          last log lines:
+          │ starting
+          │ ERROR disk full
+          │ <400 x>…
+          try: convoke logs pageserver-1
+        ");
     }
 
     #[test]

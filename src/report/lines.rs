@@ -99,6 +99,24 @@ impl Lines {
         }
     }
 
+    /// What happened to an image, a network or a volume.
+    fn thing(&mut self, at: Stamp, kind: &EventKind) {
+        match kind {
+            EventKind::ImageProgress { image, .. } => self.image(at, image),
+            // An image that was there already isn't news.
+            EventKind::ImageReady { how, .. } if how == "present" => {}
+            EventKind::ImageReady { image, how } => self.line(at, "image", format!("{} {how}", printable(image))),
+            EventKind::NetworkCreated { network, subnet } => {
+                let subnet = subnet.as_ref().map_or(String::new(), |subnet| format!(" ({subnet})"));
+                self.line(at, "network", format!("{network} created{subnet}"));
+            }
+            EventKind::NetworkRemoved { network } => self.line(at, "network", format!("{network} removed")),
+            EventKind::VolumeCreated { volume } => self.line(at, "volume", format!("{volume} created")),
+            EventKind::VolumeRemoved { volume } => self.line(at, "volume", format!("{volume} removed")),
+            _ => {}
+        }
+    }
+
     /// Tells the waits that last.
     fn tell_waits(&mut self) {
         let now = self.board.now;
@@ -128,17 +146,6 @@ impl Report for Lines {
                 self.printer.progress(format!("{}  {what}", self.stamp(at)));
             }
             EventKind::Planned { actions } => self.planned(at, actions),
-            EventKind::ImageProgress { image, .. } => self.image(at, image),
-            // An image that was there already isn't news.
-            EventKind::ImageReady { how, .. } if how == "present" => {}
-            EventKind::ImageReady { image, how } => self.line(at, "image", format!("{} {how}", printable(image))),
-            EventKind::NetworkCreated { network, subnet } => {
-                let subnet = subnet.as_ref().map_or(String::new(), |subnet| format!(" ({subnet})"));
-                self.line(at, "network", format!("{network} created{subnet}"));
-            }
-            EventKind::NetworkRemoved { network } => self.line(at, "network", format!("{network} removed")),
-            EventKind::VolumeCreated { volume } => self.line(at, "volume", format!("{volume} created")),
-            EventKind::VolumeRemoved { volume } => self.line(at, "volume", format!("{volume} removed")),
             EventKind::ComponentRemoved { component } => self.line(at, component, "removed"),
             EventKind::PhaseChanged { component, phase, reason } => {
                 self.phase(at, component, *phase, reason.as_deref());
@@ -155,7 +162,9 @@ impl Report for Lines {
             EventKind::Failed { failure } => {
                 self.printer.problem(failure::render(failure, self.printer.err_theme()));
             }
+            // Told at the end.
             EventKind::RunFinished { .. } => {}
+            thing => self.thing(at, thing),
         }
     }
 

@@ -206,6 +206,9 @@ impl Write for LogWriter {
     }
 }
 
+/// Where bytes went, and the bytes.
+type Written = (Stream, Vec<u8>);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stream {
     Out,
@@ -215,7 +218,7 @@ enum Stream {
 /// What a captured printer wrote, in order.
 #[derive(Clone, Default)]
 pub struct Captured {
-    written: Arc<Mutex<Vec<(Stream, Vec<u8>)>>>,
+    written: Arc<Mutex<Vec<Written>>>,
 }
 
 impl Captured {

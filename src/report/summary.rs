@@ -83,7 +83,7 @@ pub fn next_steps(board: &Board, outcome: Outcome, theme: Theme) -> Option<Strin
     let commands = match (board.goal, outcome) {
         (Goal::Ready, Outcome::Ready) => vec!["ps".to_owned(), "logs".to_owned(), "down".to_owned()],
         (Goal::Ready, Outcome::Failed | Outcome::DeadlinePassed | Outcome::Interrupted) => {
-            let logs = culprit.or_else(|| board.open().map(|(name, _)| name).next());
+            let logs = culprit.or_else(|| board.rows.iter().find(|(_, row)| !row.reached).map(|(name, _)| name));
             vec!["ps".to_owned(), logs.map_or("logs".to_owned(), |name| format!("logs {name}")), "down".to_owned()]
         }
         (Goal::Ready, Outcome::EngineUnreachable) => {
@@ -137,14 +137,15 @@ fn culprits(board: &Board) -> String {
     if names.is_empty() { String::new() } else { format!(": {}", listed(&names)) }
 }
 
+/// How far it got. Components that were ready until they were stopped for another's sake aren't missing.
 fn missing(board: &Board) -> String {
-    let open: Vec<&ComponentName> = board.open().map(|(name, _)| name).collect();
-    let (all, goal) = (board.rows.len(), board.goal.as_str());
-    let done = all - open.len();
-    match open.len() {
-        0 => String::new(),
-        _ => format!(": {done} of {all} {goal}, not {}", listed(&open)),
+    let done = |row: &Row| if board.goal == Goal::Ready { row.reached } else { row.is_done(board.goal) };
+    let open: Vec<&ComponentName> = board.rows.iter().filter(|(_, row)| !done(row)).map(|(name, _)| name).collect();
+    if open.is_empty() {
+        return String::new();
     }
+    let (all, goal) = (board.rows.len(), board.goal.as_str());
+    format!(": {} of {all} {goal}; missing: {}", all - open.len(), listed(&open))
 }
 
 fn listed(names: &[&ComponentName]) -> String {

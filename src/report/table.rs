@@ -165,13 +165,18 @@ fn ps_cells(row: &PsRow, now: Timestamp) -> Vec<String> {
     vec![
         row.component.to_string(),
         row.phase.to_string(),
-        spent.map(|time| human(Duration::from_secs(time.as_secs()))).unwrap_or_default(),
+        spent.map(whole).unwrap_or_default(),
         if row.restarts == 0 { String::new() } else { row.restarts.to_string() },
         probe,
         addresses.join(" "),
         row.ports.iter().map(port).collect::<Vec<_>>().join(" "),
         row.image.clone(),
     ]
+}
+
+/// A duration in whole seconds: nobody reads `ps` for more.
+fn whole(time: Duration) -> String {
+    if time < Duration::from_mins(1) { format!("{} s", time.as_secs()) } else { human(time) }
 }
 
 /// A header line and a line per row, columns aligned, without those that are empty in every row.
@@ -235,19 +240,49 @@ mod tests {
 
     #[test]
     fn ps_for_people() {
-        insta::assert_snapshot!(ps(&sample(), noon(), Theme::PLAIN), @"");
+        insta::assert_snapshot!(ps(&sample(), noon(), Theme::PLAIN), @r"
+        COMPONENT  PHASE      FOR        RESTARTS  PROBE               ADDRESS     PORTS                     IMAGE
+        etcd-1     ready      2 h 0 min            200                 10.231.0.2  127.0.0.1:2379->2379/tcp  etcd:3.4
+        etcd-2     unhealthy  4 s              12  connection refused                                        etcd:3.4
+        seed       completed  1 min 0 s            exit code 0                                               etcd:3.4
+        ");
         assert_eq!(ps(&[], noon(), Theme::PLAIN), "no components");
     }
 
     #[test]
     fn empty_columns_are_left_out() {
         let rows = [row("a", Phase::Ready, "2026-11-22T12:00:00Z")];
-        insta::assert_snapshot!(ps(&rows, noon(), Theme::PLAIN), @"");
+        insta::assert_snapshot!(ps(&rows, noon(), Theme::PLAIN), @r"
+        COMPONENT  PHASE  FOR  IMAGE
+        a          ready  0 s  etcd:3.4
+        ");
     }
 
     #[test]
     fn ps_for_programs() {
-        insta::assert_snapshot!(json(&sample()[..1]).unwrap(), @"");
+        insta::assert_snapshot!(json(&sample()[..1]).unwrap(), @r#"
+        [
+          {
+            "component": "etcd-1",
+            "phase": "ready",
+            "since": "2026-11-22T10:00:00Z",
+            "restarts": 0,
+            "probe": "200",
+            "addresses": [
+              "10.231.0.2"
+            ],
+            "ports": [
+              {
+                "component": "etcd-1",
+                "host": "127.0.0.1:2379",
+                "port": 2379,
+                "protocol": "tcp"
+              }
+            ],
+            "image": "etcd:3.4"
+          }
+        ]
+        "#);
     }
 
     #[test]
@@ -271,7 +306,12 @@ mod tests {
             check("state directory", DoctorStatus::Warn, "read-only", Some("set CONVOKE_STATE_DIR")),
             check("containers", DoctorStatus::Fail, "can't be reached directly", None),
         ];
-        insta::assert_snapshot!(doctor(&rows, Theme::PLAIN), @"");
+        insta::assert_snapshot!(doctor(&rows, Theme::PLAIN), @r"
+        ok    engine           20.10.24 at unix:///var/run/docker.sock
+        warn  state directory  read-only
+              try: set CONVOKE_STATE_DIR
+        fail  containers       can't be reached directly
+        ");
     }
 
     #[test]
@@ -290,6 +330,10 @@ mod tests {
                 source: "built in".into(),
             },
         ];
-        insta::assert_snapshot!(templates(&rows, Theme::PLAIN), @"");
+        insta::assert_snapshot!(templates(&rows, Theme::PLAIN), @r"
+        TEMPLATE  WHAT IT IS    PARAMETERS             SOURCE
+        etcd      etcd cluster  members=3 version=3.4  built in
+        postgres  one Postgres                         built in
+        ");
     }
 }

@@ -50,6 +50,19 @@ impl Terminal {
         view::live_lines(&self.board, size, self.printer.err_theme())
     }
 
+    /// Leaves the components' lines where people can scroll back to them.
+    fn print_last_lines(&mut self) {
+        if self.board.outcome == Some(Outcome::DeadlinePassed) {
+            self.board.stalled = self.board.last_stall.clone();
+        }
+        let mut lines = self.lines();
+        if self.board.outcome.is_some() {
+            // The verdict says what the last line says.
+            lines.pop();
+        }
+        lines.iter().for_each(|line| self.printer.progress(line));
+    }
+
     fn redraw(&mut self) {
         let now = self.board.now;
         let due = self.drawn.is_none_or(|drawn| now.0.saturating_sub(drawn.0) >= REDRAW_EVERY);
@@ -78,18 +91,11 @@ impl Report for Terminal {
     fn finish(&mut self) {
         self.bar.finish_and_clear();
         self.printer.set_live(None);
-        let mut lines = self.lines();
-        if self.board.outcome.is_some() {
-            // The verdict says it.
-            lines.pop();
-        }
-        // Without this, failures could be reported below rows that went on moving after them.
-        lines.iter().for_each(|line| self.printer.progress(line));
+        self.print_last_lines();
         let theme = self.printer.err_theme();
-        if self.board.outcome != Some(Outcome::Ready) {
-            for failure in &self.board.failures {
-                self.printer.problem(failure::render(failure, theme));
-            }
+        // Only now, next to the prompt: above live lines they would scroll away.
+        for failure in &self.board.failures {
+            self.printer.problem(failure::render(failure, theme));
         }
         summary::print(&self.board, &self.printer);
     }

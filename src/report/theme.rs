@@ -39,7 +39,9 @@ impl Theme {
     /// The text in this style, or as it is where colours aren't wanted.
     #[must_use]
     pub fn paint(self, style: Style, text: impl Display) -> String {
-        if self.color && style != Style::new() { format!("{style}{text}{style:#}") } else { text.to_string() }
+        let text = text.to_string();
+        let visible = self.color && style != Style::new() && !text.is_empty();
+        if visible { format!("{style}{text}{style:#}") } else { text }
     }
 
     /// Stands before a good verdict.
@@ -58,12 +60,6 @@ impl Theme {
     #[must_use]
     pub fn bar(self) -> String {
         self.paint(DIM, if self.unicode { "│" } else { "|" })
-    }
-
-    /// Stands between parts of a line.
-    #[must_use]
-    pub const fn dot(self) -> &'static str {
-        if self.unicode { "·" } else { "," }
     }
 
     /// Stands for text that was cut away.
@@ -113,7 +109,7 @@ mod tests {
     #[test]
     fn foreign_text_can_not_drive_the_terminal() {
         assert_eq!(printable("\u{1b}[2J\u{1b}[31mred\u{1b}[0m\tx\r\n"), "red x");
-        assert_eq!(printable("\u{1b}]0;title\u{7}a\u{8}b"), "a b");
+        assert_eq!(printable("\u{1b}]0;title\u{7}a\u{8}b"), "ab");
     }
 
     #[test]

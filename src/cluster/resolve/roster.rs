@@ -8,8 +8,8 @@ use super::text::unknown;
 use crate::compose::{Diagnostic, Diagnostics, Place, Project, Service};
 use crate::names::{ClusterName, ComponentName, ServiceName};
 
-/// More than anybody runs on one engine: beyond, a number was mistyped.
-const MOST_COMPONENTS: u64 = 2000;
+/// About as many as a Linux bridge has ports for: beyond, a number was mistyped.
+const MOST_COMPONENTS: u64 = 1000;
 
 /// The components of every service, in the order of the file.
 #[derive(Debug)]

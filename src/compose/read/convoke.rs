@@ -84,7 +84,7 @@ impl Reader {
         let port = fields.read(self, "port", Self::port);
         let target = fields.read(self, "path", Self::spanned);
         let headers = fields.read_or_default(self, "headers", Self::labels);
-        if fields.entry("port").is_none() {
+        if fields.take("port").is_none() {
             self.out.error(&node.at, format!("{path} has no port"));
         }
         fields.finish(self, &[]);
@@ -111,7 +111,7 @@ impl Reader {
         read: impl FnOnce(&mut Self, &Node, &str) -> Option<T>,
     ) -> Option<T> {
         let mut fields = Fields::of(self, node, path)?;
-        if fields.entry(key).is_none() {
+        if fields.take(key).is_none() {
             self.out.error(&node.at, format!("{path} has no {key}"));
         }
         let value = fields.take(key).and_then(|node| read(self, node, &format!("{path}.{key}")));

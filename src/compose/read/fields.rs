@@ -96,8 +96,10 @@ impl<'n> Fields<'n> {
         read(reader, node, &self.path_of(key))
     }
 
-    /// Complains about every key that wasn't taken, except `x-…`. Keys in `unsupported` are known to Compose.
-    pub(super) fn finish(self, reader: &mut Reader, unsupported: &[&'static str]) {
+    /// Complains about every key that wasn't taken, except `x-…`. Keys in `unsupported` are known to Compose. Says
+    /// whether there was an unknown one.
+    pub(super) fn finish(self, reader: &mut Reader, unsupported: &[&'static str]) -> bool {
+        let mut any_unknown = false;
         for (key, entry) in self.map {
             if self.known.contains(&key.as_str()) {
                 continue;
@@ -111,8 +113,10 @@ impl<'n> Fields<'n> {
                     .push(Diagnostic::error(&entry.key, message).hint("remove it, or rename it to begin with x-"));
             } else {
                 self.unknown(reader, key, &entry.key, unsupported);
+                any_unknown = true;
             }
         }
+        any_unknown
     }
 
     fn unknown(&self, reader: &mut Reader, key: &str, at: &Place, unsupported: &[&'static str]) {

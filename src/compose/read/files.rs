@@ -24,7 +24,7 @@ impl Reader {
             let uid = fields.read(reader, "uid", Self::id);
             let gid = fields.read(reader, "gid", Self::id);
             let mode = fields.read(reader, "mode", Self::mode);
-            if fields.entry("source").is_none() {
+            if fields.take("source").is_none() {
                 reader.out.error(&item.at, format!("{path} has no source"));
             }
             fields.finish(reader, &[]);
@@ -40,6 +40,7 @@ impl Reader {
     /// A top-level config or secret. `kind` is "config" or "secret".
     pub(super) fn file_source(&mut self, node: &Node, path: &str, kind: &str, key: &str) -> Option<FileSource> {
         let mut fields = Fields::of(self, node, path)?;
+        let before = self.out.len();
         let mut origins = Vec::new();
         origins.extend(fields.read(self, "file", Self::spanned).map(FileOrigin::File));
         origins.extend(
@@ -54,10 +55,8 @@ impl Reader {
         if fields.read(self, "external", Self::boolean) == Some(true) {
             origins.push(FileOrigin::External(name.unwrap_or_else(|| key.to_owned())));
         }
-        let given =
-            ["file", "content", "environment", "external"].iter().filter(|key| fields.entry(key).is_some()).count();
         fields.finish(self, &["driver", "driver_opts", "labels", "template_driver"]);
-        if given == 0 || origins.len() > 1 {
+        if origins.len() > 1 || (origins.is_empty() && self.out.len() == before) {
             let message = format!("the {kind} {key:?} needs exactly one of file, content, environment and external");
             self.out.error(&node.at, message);
             return None;
@@ -101,7 +100,7 @@ impl Reader {
                 let Some(mut fields) = Fields::of(self, node, path) else { return };
                 let file = fields.read(self, "path", Self::spanned);
                 let required = fields.read(self, "required", Self::boolean).unwrap_or(true);
-                if fields.entry("path").is_none() {
+                if fields.take("path").is_none() {
                     self.out.error(&node.at, format!("{path} has no path"));
                 }
                 fields.finish(self, &["format"]);

@@ -77,7 +77,7 @@ impl Reader {
             }
             return dependencies;
         }
-        for name in self.items(node, path, Self::spanned) {
+        for name in self.names(node, path) {
             let Some(key) = self.name(&name.value, &name.at) else { continue };
             let dependency = Dependency { at: name.at, condition: Condition::Started, required: true, restart: false };
             dependencies.insert(key, dependency);

@@ -5,6 +5,7 @@ mod fields;
 mod files;
 mod health;
 mod mounts;
+mod network;
 mod ports;
 mod project;
 mod service;

@@ -70,7 +70,7 @@ impl Reader {
         let tmpfs = fields.read(self, "tmpfs", Self::tmpfs_options);
         fields.entry("consistency");
         for key in ["type", "target"] {
-            if fields.entry(key).is_none() {
+            if fields.take(key).is_none() {
                 self.out.error(&node.at, format!("{path} has no {key}"));
             }
         }

@@ -62,7 +62,7 @@ impl Reader {
         }
         fields.entry("name");
         fields.entry("app_protocol");
-        if fields.entry("target").is_none() {
+        if fields.take("target").is_none() {
             self.out.error(&node.at, format!("{path} has no target"));
         }
         fields.finish(self, &[]);

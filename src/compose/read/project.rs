@@ -1,22 +1,16 @@
 //! The top level of a file: services, networks, volumes, configs and secrets.
 
-use std::net::Ipv4Addr;
-
 use indexmap::IndexMap;
 
 use super::super::diagnostic::Diagnostic;
 use super::super::node::{Entry, Kind, Node};
-use super::super::place::Spanned;
-use super::super::raw::{FileSource, Network, Project, Volume};
+use super::super::raw::{FileSource, Project, Volume};
 use super::fields::{Fields, Reader};
 use crate::names::ClusterName;
 
 /// The value of the top-level `name`, variables not replaced.
 pub(in crate::compose) fn name_of(tree: &Node) -> Option<&Node> {
-    match &tree.kind {
-        Kind::Map(map) => map.get("name").map(|entry| &entry.value).filter(|value| !value.is_null()),
-        _ => None,
-    }
+    tree.get("name").filter(|value| !value.is_null())
 }
 
 /// Reads the merged tree. Problems are in the reader's `out`; with errors among them the project is incomplete.
@@ -89,38 +83,6 @@ fn read_all<K: std::hash::Hash + Eq, V>(
 }
 
 impl Reader {
-    fn network(&mut self, key: &str, entry: &Entry) -> Option<Network> {
-        let mut network = Network {
-            at: entry.key.clone(),
-            name: None,
-            external: false,
-            driver: None,
-            driver_opts: IndexMap::new(),
-            internal: false,
-            attachable: false,
-            labels: IndexMap::new(),
-            subnet: None,
-            gateway: None,
-        };
-        if entry.value.is_null() {
-            return Some(network);
-        }
-        let mut fields = Fields::of(self, &entry.value, format!("networks.{key}"))?;
-        network.name = fields.read(self, "name", Self::filled);
-        (network.external, network.name) = self.external(&mut fields, network.name);
-        network.driver = fields.read(self, "driver", Self::spanned);
-        network.driver_opts = fields.read_or_default(self, "driver_opts", Self::labels);
-        network.internal = fields.read(self, "internal", Self::boolean).unwrap_or_default();
-        network.attachable = fields.read(self, "attachable", Self::boolean).unwrap_or_default();
-        network.labels = fields.read_or_default(self, "labels", Self::labels);
-        (network.subnet, network.gateway) = fields.read_or_default(self, "ipam", Self::ipam);
-        fields.finish(self, &["enable_ipv4", "enable_ipv6"]);
-        if network.external {
-            self.check_external(entry, &format!("networks.{key}"));
-        }
-        Some(network)
-    }
-
     fn volume(&mut self, key: &str, entry: &Entry) -> Option<Volume> {
         let mut volume = Volume {
             at: entry.key.clone(),
@@ -152,7 +114,7 @@ impl Reader {
     }
 
     /// `external`: a boolean, or the old form `{name: …}`.
-    fn external(&mut self, fields: &mut Fields<'_>, name: Option<String>) -> (bool, Option<String>) {
+    pub(super) fn external(&mut self, fields: &mut Fields<'_>, name: Option<String>) -> (bool, Option<String>) {
         let Some(node) = fields.take("external") else { return (false, name) };
         let path = fields.path_of("external");
         if let Kind::Map(_) = &node.kind {
@@ -165,7 +127,7 @@ impl Reader {
     }
 
     /// What is made by somebody else can't be described here.
-    fn check_external(&mut self, entry: &Entry, path: &str) {
+    pub(super) fn check_external(&mut self, entry: &Entry, path: &str) {
         let Kind::Map(map) = &entry.value.kind else { return };
         for (key, other) in map {
             if !matches!(key.as_str(), "external" | "name") && !key.starts_with("x-") && !other.value.is_null() {
@@ -174,48 +136,4 @@ impl Reader {
             }
         }
     }
-
-    fn ipam(&mut self, node: &Node, path: &str) -> (Option<Spanned<String>>, Option<Spanned<Ipv4Addr>>) {
-        let Some(mut fields) = Fields::of(self, node, path) else { return (None, None) };
-        let driver = fields.read(self, "driver", Self::spanned);
-        if let Some(driver) = driver.filter(|driver| driver.value != "default") {
-            self.out.error(&driver.at, format!("{path}.driver {:?} isn't supported yet", driver.value));
-        }
-        let configs = fields.read_or_default(self, "config", |reader, node, path| {
-            let configs = reader.items(node, path, Self::ipam_config);
-            if configs.len() > 1 {
-                reader.out.error(&node.at, format!("{path}: more than one subnet isn't supported yet"));
-            }
-            configs
-        });
-        fields.finish(self, &["options"]);
-        configs.into_iter().next().unwrap_or_default()
-    }
-
-    fn ipam_config(&mut self, node: &Node, path: &str) -> Option<(Option<Spanned<String>>, Option<Spanned<Ipv4Addr>>)> {
-        let mut fields = Fields::of(self, node, path)?;
-        let subnet = fields.read(self, "subnet", |reader, node, path| {
-            let subnet = reader.spanned(node, path)?;
-            if !is_subnet(&subnet.value) {
-                let message =
-                    format!("{path} must be an IPv4 subnet such as 10.5.0.0/24, but it is {:?}", subnet.value);
-                reader.out.error(&node.at, message);
-                return None;
-            }
-            Some(subnet)
-        });
-        let gateway = fields.read(self, "gateway", |reader, node, path| reader.parsed(node, path, "an IPv4 address"));
-        fields.finish(self, &["ip_range", "aux_addresses"]);
-        if let Some(gateway) = gateway.as_ref().filter(|_| subnet.is_none()) {
-            self.out.error(&gateway.at, format!("{path} has a gateway but no subnet"));
-        }
-        Some((subnet, gateway))
-    }
-}
-
-/// Whether the text is an IPv4 network with a prefix length, no host bits set.
-fn is_subnet(text: &str) -> bool {
-    let Some((address, prefix)) = text.split_once('/') else { return false };
-    let (Ok(address), Ok(prefix)) = (address.parse::<Ipv4Addr>(), prefix.parse::<u32>()) else { return false };
-    prefix <= 32 && u32::MAX.checked_shr(prefix).unwrap_or(0) & address.to_bits() == 0
 }

@@ -6,9 +6,8 @@ use super::super::diagnostic::Diagnostic;
 use super::super::node::{Kind, Node};
 use super::super::place::{Place, Spanned};
 use super::super::raw::{Build, PullPolicy, Service};
-use super::super::raw_parts::{Attachment, Restart, Ulimit};
+use super::super::raw_parts::{Restart, Ulimit};
 use super::fields::{Fields, Reader};
-use crate::names::NetworkKey;
 
 /// Keys that the Compose specification has for services and that aren't read yet.
 const UNSUPPORTED: &[&str] = &[
@@ -76,11 +75,12 @@ impl Reader {
         self.resources(&mut fields, &mut service);
         self.life(&mut fields, &mut service);
         service.convoke = fields.read_or_default(self, "x-convoke", Self::service_convoke);
-        if fields.take("image").is_none() && fields.take("build").is_none() {
+        let sourceless = fields.take("image").is_none() && fields.take("build").is_none();
+        // An unknown key may be a mistyped `image`.
+        if !fields.finish(self, UNSUPPORTED) && sourceless {
             let diagnostic = Diagnostic::error(at, format!("service {name:?} has neither an image nor a build"));
             self.out.push(diagnostic.hint("add image: NAME, or build: DIRECTORY"));
         }
-        fields.finish(self, UNSUPPORTED);
         Some(service)
     }
 
@@ -309,73 +309,6 @@ impl Reader {
         None
     }
 
-    /// A list of networks, or a mapping with aliases and addresses.
-    fn attachments(&mut self, node: &Node, path: &str) -> IndexMap<NetworkKey, Attachment> {
-        let mut attachments = IndexMap::new();
-        if let Kind::Map(map) = &node.kind {
-            for (key, entry) in map {
-                let Some(name) = self.name(key, &entry.key) else { continue };
-                let mut attachment = Attachment { at: entry.key.clone(), aliases: Vec::new(), ipv4_address: None };
-                if !entry.value.is_null()
-                    && let Some(mut fields) = Fields::of(self, &entry.value, format!("{path}.{key}"))
-                {
-                    attachment.aliases = fields.read_or_default(self, "aliases", Self::strings);
-                    attachment.ipv4_address = fields
-                        .read(self, "ipv4_address", |reader, node, path| reader.parsed(node, path, "an IPv4 address"));
-                    let unsupported = [
-                        "driver_opts",
-                        "gw_priority",
-                        "interface_name",
-                        "ipv6_address",
-                        "link_local_ips",
-                        "mac_address",
-                        "priority",
-                    ];
-                    fields.finish(self, &unsupported);
-                }
-                attachments.insert(name, attachment);
-            }
-            return attachments;
-        }
-        for name in self.items(node, path, Self::spanned) {
-            let Some(key) = self.name(&name.value, &name.at) else { continue };
-            attachments.insert(key, Attachment { at: name.at, aliases: Vec::new(), ipv4_address: None });
-        }
-        attachments
-    }
-
-    /// A list of `name=address` or `name:address`, or a mapping of a name to one or several addresses.
-    fn extra_hosts(&mut self, node: &Node, path: &str) -> Vec<(String, String)> {
-        let mut hosts = Vec::new();
-        if let Kind::Map(map) = &node.kind {
-            for (name, entry) in map {
-                for address in self.string_or_list(&entry.value, &format!("{path}.{name}")) {
-                    hosts.extend(self.extra_host(name, &address, &entry.value.at, path));
-                }
-            }
-            return hosts;
-        }
-        for item in self.items(node, path, Self::spanned) {
-            match item.value.split_once(['=', ':']) {
-                Some((name, address)) => hosts.extend(self.extra_host(name, address, &item.at, path)),
-                None => self.out.error(&item.at, format!("{path}: {:?} is not name=address", item.value)),
-            }
-        }
-        hosts
-    }
-
-    fn extra_host(&mut self, name: &str, address: &str, at: &Place, path: &str) -> Option<(String, String)> {
-        let address = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
-        if name.is_empty() || name.contains(char::is_whitespace) {
-            self.out.error(at, format!("{path}: {name:?} is not a host name"));
-        } else if address != "host-gateway" && address.parse::<std::net::IpAddr>().is_err() {
-            self.out.error(at, format!("{path}: {address:?} is neither an IP address nor host-gateway"));
-        } else {
-            return Some((name.to_owned(), address.to_owned()));
-        }
-        None
-    }
-
     fn ulimits(&mut self, node: &Node, path: &str) -> IndexMap<String, Ulimit> {
         let Some(map) = self.map(node, path) else { return IndexMap::new() };
         let mut limits = IndexMap::new();
@@ -397,7 +330,7 @@ impl Reader {
         let mut fields = Fields::of(self, node, path)?;
         let soft = fields.read(self, "soft", limit);
         let hard = fields.read(self, "hard", limit);
-        if fields.entry("soft").is_none() || fields.entry("hard").is_none() {
+        if fields.take("soft").is_none() || fields.take("hard").is_none() {
             self.out.error(&node.at, format!("{path} needs both soft and hard, or one number for both"));
         }
         fields.finish(self, &[]);

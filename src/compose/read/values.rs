@@ -165,6 +165,15 @@ impl Reader {
         }
     }
 
+    /// The list form of what may also be a mapping.
+    pub(super) fn names(&mut self, node: &Node, path: &str) -> Vec<Spanned<String>> {
+        if let Kind::Scalar(_) = &node.kind {
+            self.wrong_type(node, path, "a list or a mapping");
+            return Vec::new();
+        }
+        self.items(node, path, Self::spanned)
+    }
+
     /// A list of which each item is read by `read`; those with problems are left out.
     pub(super) fn items<T>(
         &mut self,
@@ -181,6 +190,10 @@ impl Reader {
         if let Kind::List(_) = &node.kind {
             return Some(Spanned::new(self.strings(node, path), node.at.clone()));
         }
+        let Kind::Scalar(_) = &node.kind else {
+            self.wrong_type(node, path, "a string or a list");
+            return None;
+        };
         let line = self.string(node, path)?;
         match shell_words::split(&line) {
             Ok(words) => Some(Spanned::new(words, node.at.clone())),

@@ -1,1 +1,35 @@
 //! A real engine, through bollard.
+//!
+//! [`DockerEngine`] implements [`Engine`](crate::engine::Engine); nothing outside this folder knows bollard. Written
+//! against 20.10 (API 1.41) and kept to what later versions still take; the few differences are decided by
+//! [`ApiVersion`]. What an answer means is told in `failure`, what the engine shows is turned into our types by
+//! `convert`: both are pure and tested by tables.
+
+mod address;
+mod attach;
+mod attached;
+mod build;
+mod connect;
+mod container_body;
+mod context;
+mod convert;
+mod create;
+mod credentials;
+mod engine;
+mod exec;
+mod failure;
+mod feed;
+mod ignore;
+mod image;
+mod lifecycle;
+mod logs;
+mod mounts;
+mod objects;
+mod observe;
+mod subnets;
+mod terminal;
+
+pub use address::{Address, Surroundings};
+pub use attached::ExecStreams;
+pub use connect::{ApiVersion, DockerEngine};
+pub use terminal::TerminalSize;

@@ -36,6 +36,8 @@ pub(super) struct Container {
     pub(super) restart_count: u64,
     /// Stopped or killed by a call: the restart policy rests.
     pub(super) stopped_by_call: bool,
+    /// A stop waits for its end.
+    pub(super) stopping: bool,
     pub(super) backoff: Duration,
     /// Number of the present run in the whole world; timers of earlier runs see that they are stale.
     pub(super) run: u64,

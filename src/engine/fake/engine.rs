@@ -313,6 +313,12 @@ impl FakeEngine {
         })
     }
 
+    /// What the engine says of itself, without a call.
+    #[must_use]
+    pub fn known_info(&self) -> EngineInfo {
+        self.with(|world| world.info.clone())
+    }
+
     /// The time since the world began.
     #[must_use]
     pub fn now(&self) -> Duration {

@@ -15,7 +15,8 @@ pub struct Faults {
     pub lost_reply: f64,
     /// Probability that a call gets no answer: a third never takes effect, a third did, a third does so later.
     pub timeout: f64,
-    /// The classes of failure to draw from.
+    /// The classes of failure to draw from. `NotFound` isn't among the presets': callers may take the engine's word for
+    /// it that something is gone.
     pub kinds: Vec<ErrorKind>,
     /// Probability that an event never arrives.
     pub event_loss: f64,

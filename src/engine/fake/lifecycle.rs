@@ -108,6 +108,7 @@ impl World {
     pub(super) fn end_run(&mut self, id: &ContainerId, run: u64, code: i64, oom: bool) {
         let now = self.now;
         let Some(container) = self.in_run(id, run) else { return };
+        let stopping = std::mem::take(&mut container.stopping);
         container.stop_being_up(now, code);
         container.oom_killed = oom;
         let lasted = now.saturating_sub(container.started_at.unwrap_or(now));
@@ -124,6 +125,9 @@ impl World {
             self.emit(id, "oom");
         }
         self.emit_end(id, code);
+        if stopping {
+            self.emit(id, "stop");
+        }
         if restarts {
             let id = id.clone();
             self.after(pause, move |world| world.restart_by_policy(&id, run));
@@ -154,6 +158,7 @@ impl World {
             self.emit(id, "stop");
             return Ok(());
         }
+        self.container(id)?.stopping = true;
         self.emit(id, "kill");
         self.terminate(id, run);
         let id = id.clone();
@@ -219,13 +224,19 @@ impl World {
         }
     }
 
-    /// The engine goes down: every process ends, unheard.
+    /// The engine goes down: every process ends. Nobody hears of it, since all streams are broken.
     pub(super) fn end_all_runs(&mut self) {
         let now = self.now;
+        let mut ended = Vec::new();
         for container in self.containers.values_mut().filter(|container| !container.rests()) {
+            if container.runs() {
+                ended.push(container.id.clone());
+            }
             container.stop_being_up(now, KILLED);
         }
-        self.dirty = true;
+        for id in ended {
+            self.emit_end(&id, KILLED);
+        }
     }
 
     /// The engine comes back: it starts what its policy says.
@@ -253,6 +264,7 @@ impl Container {
         self.live = false;
         self.ready = false;
         self.was_ready = false;
+        self.stopping = false;
         self.execs = 0;
         self.bound.clear();
         for at in &mut self.endpoints {

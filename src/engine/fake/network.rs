@@ -198,7 +198,7 @@ impl World {
             .find(|address| {
                 Some(*address) != first && Some(*address) != last && !self.address_in_use(network, *address)
             })
-            .ok_or_else(|| (ErrorKind::Internal, "no available IPv4 addresses on this network's pool".to_owned()))
+            .ok_or_else(|| (ErrorKind::PoolExhausted, "no available IPv4 addresses on this network's pool".to_owned()))
     }
 
     /// Host ports for a container that starts.

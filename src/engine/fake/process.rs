@@ -19,6 +19,11 @@ impl World {
         if let Some(ready_after) = behaviour.ready_after {
             self.after(ready_after, Self::progress);
         }
+        // Before the exit: what is printed at that very moment is still seen.
+        for (after, source, text) in behaviour.log.clone() {
+            let id = id.clone();
+            self.after(after, move |world| world.print(&id, run, source, &text));
+        }
         let exit = behaviour.exit_of_start(nth).map(|exit| (exit.after, exit.code, exit.oom));
         let crash = self.draw_crash().map(|(after, code)| (after, code, false));
         for (after, code, oom) in exit.into_iter().chain(crash) {
@@ -28,10 +33,6 @@ impl World {
         if let Some((after, code)) = behaviour.gives_up {
             let id = id.clone();
             self.after(after, move |world| world.give_up(&id, run, code));
-        }
-        for (after, source, text) in behaviour.log.clone() {
-            let id = id.clone();
-            self.after(after, move |world| world.print(&id, run, source, &text));
         }
         if let Some((pause, text)) = behaviour.log_every.clone() {
             self.print_again(id.clone(), run, pause, text);

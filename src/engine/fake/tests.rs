@@ -246,6 +246,31 @@ async fn one_seed_gives_one_run() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn every_start_in_the_record_has_its_end() {
+    for seed in 0..40 {
+        let engine = FakeEngine::new(seed).with_image("img").faults(Faults::many().until(ms(60_000)));
+        let mut restarting = request("a");
+        restarting.spec.restart = RestartPolicy::Always;
+        while engine.now() < ms(61_000) {
+            if let Ok(id) = engine.create_container(&restarting).await {
+                let _ = engine.start(&id).await;
+            }
+            tokio::time::sleep(ms(1000)).await;
+        }
+        let mut up = false;
+        for change in engine.changes() {
+            match change.action {
+                "start" => assert!(!std::mem::replace(&mut up, true), "seed {seed}: started twice"),
+                "die" => assert!(std::mem::replace(&mut up, false), "seed {seed}: died twice"),
+                _ => {}
+            }
+        }
+        assert_eq!(up, engine.containers().iter().any(|at| at.state.status == Status::Running), "seed {seed}");
+        assert_eq!(engine.violations(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_fails_once_faults_stop() {
     let engine = engine().faults(Faults::many().until(ms(1000)));
     assert!(engine.now().is_zero());

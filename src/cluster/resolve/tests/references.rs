@@ -112,7 +112,7 @@ services:
   a: { image: i, container_name: same }
   b: { image: i, container_name: same }
   c: { image: i, container_name: own, scale: 2 }
-  d: { image: i, scale: 1000 }
+  d: { image: i, scale: 500 }
   e: { image: i, scale: 1000 }
 ";
     insta::assert_snapshot!(problems(text), @r#"
@@ -135,6 +135,6 @@ services:
       |
     7 |   e: { image: i, scale: 1000 }
       |                         ^^^^
-      = help: a cluster has at most 2000 containers
+      = help: a cluster has at most 1000 containers
     "#);
 }

@@ -109,6 +109,12 @@ fn labels_of_ours_are_refused() {
 }
 
 #[test]
+fn a_pull_policy_is_warned_about() {
+    let text = "services: { a: { image: i, pull_policy: always }, b: { image: i, pull_policy: missing } }";
+    assert_eq!(messages(text), ["the pull_policy of \"a\" is ignored"]);
+}
+
+#[test]
 fn plain_options_are_taken_over() {
     let cluster = good(
         "

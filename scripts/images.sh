@@ -1,0 +1,60 @@
+#!/bin/bash
+# Makes the images that the templates and the tests use, each only if it isn't there or out of date.
+# usage: images.sh [base] [etcd] [postgres] [probe-target]     (all, if none is named)
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(dirname "$here")
+# shellcheck source=scripts/lib.sh
+source "$here/lib.sh"
+
+BASE=debian:bookworm-slim
+PLATFORM=$(uname -m)-unknown-linux-gnu
+
+base() { "$root/images/base/build.sh" "$BASE"; }
+
+# from_base TAG DIRECTORY: built once; the label says from which sources, so that a change builds it again.
+from_base() {
+  local tag=$1 dir=$2 sources
+  sources=$(cd "$dir" && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-16)
+  if engine GET "/images/$tag/json" 2>/dev/null | grep -q "\"convoke.sources\":\"$sources\""; then
+    say "image $tag is there"
+    return
+  fi
+  base
+  say "building $tag"
+  build_image "$tag" "$dir" "BASE=$BASE" "SOURCES=$sources"
+}
+
+etcd() { from_base convoke/etcd:3.4 "$root/images/etcd"; }
+postgres() { from_base convoke/postgres:15 "$root/images/postgres"; }
+
+probe-target() {
+  local out="$root/target/images" binary="$root/target/$PLATFORM/image/probe-target"
+  mkdir -p "$out"
+  # With --target, the flag is for the program alone and not for the macros that run while building.
+  (cd "$root" && RUSTFLAGS='-C target-feature=+crt-static' \
+    cargo build --quiet --profile image --package probe-target --target "$PLATFORM")
+  "$root/images/probe-target/archive.sh" "$binary" "$out/probe-target.tar"
+  local there=yes config tag
+  while read -r config tag; do
+    [[ $(image_id "$tag") == "sha256:$config" ]] || there=no
+  done < <(tar --extract --to-stdout --file "$out/probe-target.tar" ./manifest.json | tr '{' '\n' |
+    sed -n 's/.*"Config":"\([0-9a-f]*\).*"RepoTags":\["\([^"]*\)".*/\1 \2/p')
+  if [[ $there == yes ]]; then
+    say "image convoke-test/probe-target is there"
+    return
+  fi
+  say "loading convoke-test/probe-target"
+  load_archive "$out/probe-target.tar"
+  # The tags have moved: what they were on before is of no use to anyone.
+  engine POST "/images/prune?filters=$(urlencode '{"dangling":["true"],"label":["convoke.image=probe-target"]}')" >/dev/null
+}
+
+need curl curl ca-certificates
+engine_answers || die "no engine answers at ${DOCKER_HOST:-unix:///var/run/docker.sock}; make engine helps"
+if [[ $# == 0 ]]; then set -- probe-target base etcd postgres; fi
+for image in "$@"; do
+  case $image in
+    base | etcd | postgres | probe-target) "$image" ;;
+    *) die "no image $image; there are base, etcd, postgres and probe-target" ;;
+  esac
+done

@@ -1,0 +1,353 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::names::ComponentName;
+use crate::probe::ReachMode;
+use crate::report::Format;
+use crate::units::parse_duration;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    ready (or done)
+  1    a component failed
+  2    bad input
+  3    the deadline passed
+  4    the engine can't be reached
+  5    locked by another run
+  130  interrupted";
+
+/// Starts every container of a cluster at once, and says the moment all of it is ready, or exactly why it is not.
+#[derive(Debug, Parser)]
+#[command(name = "convoke", version, about, after_help = EXIT_CODES, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Compose file; several are merged, later ones win
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub file: Vec<PathBuf>,
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Name of the cluster (Compose's project name)
+    #[arg(short = 'p', long = "project", value_name = "NAME", global = true, env = "COMPOSE_PROJECT_NAME")]
+    pub project: Option<String>,
+    /// The engine, such as unix:///var/run/docker.sock or tcp://host:2375
+    #[arg(short = 'H', long = "host", value_name = "URL", global = true)]
+    pub host: Option<String>,
+    /// How output looks: live lines, one line a change, or JSON lines
+    #[arg(long, value_enum, global = true, value_name = "FORMAT")]
+    pub format: Option<OutputFormat>,
+    /// Show results and problems only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Folder with more templates; may be given several times
+    #[arg(long = "template-dir", value_name = "DIR", global = true)]
+    pub template_dirs: Vec<PathBuf>,
+    /// How containers are reached by probes: auto, direct, published, exec
+    #[arg(long, value_name = "WAY", global = true, default_value = "auto", hide = true, env = "CONVOKE_REACH")]
+    pub reach: ReachMode,
+}
+
+/// How output looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// Live lines, one a component
+    Tty,
+    /// One line a change
+    Plain,
+    /// JSON
+    Json,
+}
+
+impl Global {
+    /// The format for reporters.
+    #[must_use]
+    pub const fn report_format(&self) -> Format {
+        match self.format {
+            None => Format::Auto,
+            Some(OutputFormat::Tty) => Format::Tty,
+            Some(OutputFormat::Plain) => Format::Plain,
+            Some(OutputFormat::Json) => Format::Json,
+        }
+    }
+
+    /// Whether results are to be JSON.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        self.format == Some(OutputFormat::Json)
+    }
+}
+
+/// Where a cluster's description comes from.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Source {
+    /// Compose file; several are merged, later ones win
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub file: Vec<PathBuf>,
+    /// Parameter of the template
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub set: Vec<(String, String)>,
+    /// Name of a template; without it and without -f: compose.yaml here or in a folder above
+    #[arg(value_name = "TEMPLATE")]
+    pub template: Option<String>,
+}
+
+/// The files that name a cluster, for commands that need nothing else from them.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Files {
+    /// Compose file that names the cluster
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub file: Vec<PathBuf>,
+}
+
+/// How long, and what then.
+#[derive(Debug, Clone, Args)]
+pub struct Waiting {
+    /// Limit for the whole start, such as 90s or 5m; without it: 60 s without progress for images, then 5 min
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// What to do with what this run started when it fails
+    #[arg(long = "on-failure", value_enum, default_value = "stop", value_name = "WHAT")]
+    pub on_failure: OnFailure,
+    /// Fail at once if another run works on the cluster
+    #[arg(long)]
+    pub no_wait_lock: bool,
+}
+
+/// What to do with what a failed run started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnFailure {
+    /// Stop it
+    Stop,
+    /// Leave it as it is
+    Keep,
+    /// Remove it
+    Remove,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bring a cluster up and wait until all of it is ready
+    Up(Up),
+    /// Stop and remove a cluster: containers and networks
+    Down(Down),
+    /// Stop components, keep their containers
+    Stop(Components),
+    /// Start components that are stopped, and wait until they are ready
+    Start(Restart),
+    /// Stop components and start them again
+    Restart(Restart),
+    /// Show the components of a cluster
+    Ps(Files),
+    /// Show what components wrote
+    Logs(Logs),
+    /// Run a command in a component; its exit code is passed on
+    Exec(Exec),
+    /// Show where a component's port is published
+    Port(Port),
+    /// Show the resolved cluster: what `up` would start
+    Config(Source),
+    /// List the templates
+    Templates,
+    /// Print a template as plain Compose text
+    Render(Render),
+    /// Check what convoke needs: the engine, the way to containers, the state directory
+    Doctor,
+    /// Print a completion script for a shell
+    #[command(hide = true)]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    #[command(hide = true)]
+    Man,
+}
+
+/// `convoke up`
+#[derive(Debug, Clone, Args)]
+pub struct Up {
+    /// Where the cluster's description comes from.
+    #[command(flatten)]
+    pub source: Source,
+    /// How long.
+    #[command(flatten)]
+    pub waiting: Waiting,
+    /// Number of containers of a service, such as web=3
+    #[arg(long, value_name = "SERVICE=N", value_parser = key_value)]
+    pub scale: Vec<(String, String)>,
+    /// Build images even if they are there
+    #[arg(long)]
+    pub build: bool,
+    /// Address that ports are published on where the file gives none
+    #[arg(long, value_name = "IP")]
+    pub publish_address: Option<std::net::IpAddr>,
+    /// Where networks get their subnets from
+    #[arg(long, value_name = "CIDR", env = "CONVOKE_POOL")]
+    pub pool: Option<String>,
+    /// Start calls in flight at most
+    #[arg(long, value_name = "N", default_value = "8", hide = true)]
+    pub parallel: usize,
+    /// Accepted for habit's sake: `up` always returns when the cluster is ready
+    #[arg(short, long, hide = true)]
+    pub detach: bool,
+    /// Accepted for habit's sake: `up` always waits
+    #[arg(long, hide = true)]
+    pub wait: bool,
+}
+
+/// `convoke down`
+#[derive(Debug, Clone, Args)]
+pub struct Down {
+    /// The cluster.
+    #[command(flatten)]
+    pub files: Files,
+    /// Remove named volumes too: their data is lost
+    #[arg(short, long)]
+    pub volumes: bool,
+    /// Not more time than this between a component's stop signal and SIGKILL
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub grace: Option<Duration>,
+    /// Fail at once if another run works on the cluster
+    #[arg(long)]
+    pub no_wait_lock: bool,
+}
+
+/// Some components of a cluster.
+#[derive(Debug, Clone, Args)]
+pub struct Components {
+    /// The cluster.
+    #[command(flatten)]
+    pub files: Files,
+    /// Components or services; none: all
+    #[arg(value_name = "COMPONENT")]
+    pub components: Vec<String>,
+}
+
+/// `convoke start`, `convoke restart`
+#[derive(Debug, Clone, Args)]
+pub struct Restart {
+    /// Which.
+    #[command(flatten)]
+    pub which: Components,
+    /// How long.
+    #[command(flatten)]
+    pub waiting: Waiting,
+}
+
+/// `convoke logs`
+#[derive(Debug, Clone, Args)]
+pub struct Logs {
+    /// Go on with new lines
+    #[arg(short = 'f', long)]
+    pub follow: bool,
+    /// So many of the last lines of each component
+    #[arg(short = 'n', long, value_name = "LINES")]
+    pub tail: Option<usize>,
+    /// Begin with the time of each line
+    #[arg(short = 't', long)]
+    pub timestamps: bool,
+    /// Components or services; none: all
+    #[arg(value_name = "COMPONENT")]
+    pub components: Vec<String>,
+    /// Compose file that names the cluster
+    #[arg(long = "file", value_name = "FILE")]
+    pub file: Vec<PathBuf>,
+}
+
+/// `convoke exec`
+#[derive(Debug, Clone, Args)]
+pub struct Exec {
+    /// Compose file that names the cluster
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub file: Vec<PathBuf>,
+    /// No terminal, even if there is one
+    #[arg(short = 'T', long = "no-tty")]
+    pub no_tty: bool,
+    /// The component
+    pub component: String,
+    /// Program and arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// `convoke port`
+#[derive(Debug, Clone, Args)]
+pub struct Port {
+    /// The cluster.
+    #[command(flatten)]
+    pub files: Files,
+    /// The component
+    pub component: String,
+    /// Port inside; none: all of them
+    pub port: Option<u16>,
+}
+
+/// `convoke render`
+#[derive(Debug, Clone, Args)]
+pub struct Render {
+    /// The template
+    pub template: String,
+    /// Parameter of the template
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub set: Vec<(String, String)>,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("{text:?} should be KEY=VALUE")),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    // A bare number means seconds here, as in `docker compose`.
+    match text.parse::<u32>() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds.into())),
+        Err(_) => parse_duration(text).map_err(|error| error.to_string()),
+    }
+}
+
+/// Whether `name` means this component: itself, or its service.
+#[must_use]
+pub fn names_component(name: &str, component: &ComponentName, service: &str) -> bool {
+    component.as_str() == name || service == name
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn logs_follows_with_f_and_up_reads_a_file_with_f() {
+        let cli = Cli::try_parse_from(["convoke", "logs", "-f", "db"]).unwrap();
+        assert!(matches!(cli.command, Command::Logs(Logs { follow: true, .. })));
+        let cli = Cli::try_parse_from(["convoke", "-f", "a.yaml", "up", "-f", "b.yaml"]).unwrap();
+        assert_eq!(cli.file, [PathBuf::from("a.yaml")]);
+    }
+
+    #[test]
+    fn exec_leaves_the_command_s_own_flags_alone() {
+        let cli = Cli::try_parse_from(["convoke", "exec", "db", "psql", "-c", "select 1"]).unwrap();
+        let Command::Exec(exec) = cli.command else { panic!("not exec") };
+        assert_eq!(exec.command, ["psql", "-c", "select 1"]);
+    }
+}

@@ -1,0 +1,38 @@
+//! Ctrl-C: once asks the run to end, twice ends the process at once.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// Counts the signals that ask the process to end.
+#[derive(Debug, Clone)]
+pub(super) struct Interrupts {
+    count: watch::Receiver<u32>,
+}
+
+impl Interrupts {
+    /// Listens to SIGINT, SIGTERM and SIGHUP from now on.
+    #[must_use]
+    pub(super) fn listen() -> Self {
+        let (sender, count) = watch::channel(0);
+        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+            // A process that may not listen is ended by the signal itself, which is right as well.
+            let Ok(mut signals) = signal(kind) else { continue };
+            let sender = sender.clone();
+            tokio::spawn(async move {
+                while signals.recv().await.is_some() {
+                    sender.send_modify(|count| *count += 1);
+                }
+            });
+        }
+        Self { count }
+    }
+
+    /// Resolves when `times` signals have come.
+    pub(super) async fn after(&self, times: u32) {
+        let mut count = self.count.clone();
+        if count.wait_for(|count| *count >= times).await.is_err() {
+            // Nobody listens: it never comes.
+            std::future::pending::<()>().await;
+        }
+    }
+}

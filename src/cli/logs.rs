@@ -1,0 +1,101 @@
+//! `convoke logs`: what components wrote, each line after its component's name.
+
+use anstyle::{AnsiColor, Color, Style};
+use futures::stream::{self, BoxStream, StreamExt};
+use jiff::Timestamp;
+
+use super::args::Logs;
+use super::error::{CliError, INTERRUPTED};
+use super::session::{Session, choose};
+use crate::engine::{Engine, LogLine, LogQuery, LogSource, ObservedContainer};
+use crate::names::ComponentName;
+
+/// Colours that names take turns with.
+const COLORS: [AnsiColor; 6] =
+    [AnsiColor::Cyan, AnsiColor::Yellow, AnsiColor::Green, AnsiColor::Magenta, AnsiColor::Blue, AnsiColor::BrightCyan];
+
+struct Line {
+    component: usize,
+    line: LogLine,
+}
+
+pub(super) async fn run(session: &Session, args: Logs) -> Result<u8, CliError> {
+    let engine = session.connect().await?;
+    let cluster = session.cluster_name(&engine, &args.file).await?;
+    let observed = session.observe(&engine, &cluster).await?;
+    let chosen = choose(&observed, &args.components)?;
+    let containers: Vec<&ObservedContainer> =
+        observed.containers.iter().filter(|c| chosen.contains(&c.component)).collect();
+    let query = LogQuery { follow: args.follow, tail: args.tail, since: None };
+    let streams: Vec<BoxStream<'static, _>> = containers
+        .iter()
+        .enumerate()
+        .map(|(component, c)| {
+            engine.logs(&c.id, &query).map(move |line| line.map(|line| Line { component, line })).boxed()
+        })
+        .collect();
+    let names: Vec<&ComponentName> = containers.iter().map(|c| &c.component).collect();
+    let writer = Writer { session, names: &names, timestamps: args.timestamps };
+    tokio::select! {
+        biased;
+        // Ctrl-C is how one leaves `logs -f`.
+        () = session.interrupts.after(1) => Ok(if args.follow { 0 } else { INTERRUPTED }),
+        result = writer.all(streams, args.follow) => result.map(|()| 0),
+    }
+}
+
+struct Writer<'a> {
+    session: &'a Session,
+    names: &'a [&'a ComponentName],
+    timestamps: bool,
+}
+
+type Lines = BoxStream<'static, crate::engine::Result<Line>>;
+
+impl Writer<'_> {
+    async fn all(&self, streams: Vec<Lines>, follow: bool) -> Result<(), CliError> {
+        if follow {
+            let mut lines = stream::select_all(streams);
+            while let Some(line) = lines.next().await {
+                self.write(&line?);
+                if self.session.printer.is_closed() {
+                    break;
+                }
+            }
+            return Ok(());
+        }
+        // All of them, in the order in which the engine got them.
+        let mut lines = Vec::new();
+        for part in futures::future::join_all(streams.into_iter().map(StreamExt::collect::<Vec<_>>)).await {
+            for line in part {
+                lines.push(line?);
+            }
+        }
+        lines.sort_by_key(|line| line.line.at);
+        lines.iter().for_each(|line| self.write(line));
+        Ok(())
+    }
+
+    fn write(&self, line: &Line) {
+        let printer = &self.session.printer;
+        let width = self.names.iter().map(|name| name.as_str().len()).max().unwrap_or(0);
+        let color = COLORS[line.component % COLORS.len()];
+        let style = Style::new().fg_color(Some(Color::Ansi(color)));
+        let name = printer.out_theme().paint(style, format_args!("{:width$}", self.names[line.component]));
+        let time = match (self.timestamps, line.line.at) {
+            (true, Some(at)) => format!("{} ", precise(at)),
+            _ => String::new(),
+        };
+        let mut bytes = format!("{name} | {time}").into_bytes();
+        bytes.extend_from_slice(&line.line.text);
+        bytes.push(b'\n');
+        match line.line.source {
+            LogSource::Out => printer.pass_out(&bytes),
+            LogSource::Err => printer.pass_err(&bytes),
+        }
+    }
+}
+
+fn precise(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}

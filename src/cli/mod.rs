@@ -1,0 +1,28 @@
+//! The command line: one file a command. Each gathers what it needs, makes one call into the library, and prints.
+//!
+//! Exit codes: 0 ready (or done), 1 a component failed, 2 bad input, 3 the deadline passed, 4 the engine can't be
+//! reached, 5 locked by another run, 130 interrupted. `exec` passes on the code of what it ran.
+
+pub mod args;
+pub mod error;
+pub mod run;
+
+mod config;
+mod doctor;
+mod down;
+mod exec;
+mod interrupt;
+mod logs;
+mod manual;
+mod port;
+mod ps;
+mod render;
+mod restart;
+mod session;
+mod source;
+mod templates;
+mod up;
+mod watchers;
+
+pub use args::Cli;
+pub use error::CliError;

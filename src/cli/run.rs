@@ -1,0 +1,84 @@
+//! From arguments to an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use super::args::{Cli, Command};
+use super::error::INTERRUPTED;
+use super::interrupt::Interrupts;
+use super::session::Session;
+use super::{CliError, config, doctor, down, exec, logs, manual, port, ps, render, restart, templates, up};
+use crate::report::Printer;
+
+/// Runs the program: parses the arguments, does what they say, returns the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to standard output with 0, errors to standard error with 2: clap's own rule.
+            _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let printer = Printer::system(cli.global.quiet);
+    trace_to(&printer);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            printer.problem(format_args!("error: failed to start: {error}"));
+            return ExitCode::from(1);
+        }
+    };
+    let code = runtime.block_on(async {
+        let interrupts = Interrupts::listen();
+        tokio::select! {
+            biased;
+            // A second Ctrl-C: at once.
+            () = interrupts.after(2) => INTERRUPTED,
+            code = dispatch(cli, &printer, &interrupts) => code,
+        }
+    });
+    // Whatever still runs, such as an exec that can't be taken back, isn't waited for.
+    runtime.shutdown_background();
+    ExitCode::from(code)
+}
+
+fn trace_to(printer: &Printer) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
+    // bollard writes whole request bodies, environments and secrets included, at `debug`: never shown.
+    let filter = match "bollard=warn".parse() {
+        Ok(quiet) => filter.add_directive(quiet),
+        Err(_) => filter,
+    };
+    let printer = printer.clone();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || printer.log_writer()).init();
+}
+
+async fn dispatch(cli: Cli, printer: &Printer, interrupts: &Interrupts) -> u8 {
+    let session =
+        Session { printer: printer.clone(), interrupts: interrupts.clone(), global: cli.global, files: cli.file };
+    let result = match cli.command {
+        Command::Up(args) => up::run(&session, args).await,
+        Command::Down(args) => down::down(&session, args).await,
+        Command::Stop(args) => down::stop(&session, args).await,
+        Command::Start(args) => restart::start(&session, args).await,
+        Command::Restart(args) => restart::restart(&session, args).await,
+        Command::Ps(args) => ps::run(&session, args).await,
+        Command::Logs(args) => logs::run(&session, args).await,
+        Command::Exec(args) => exec::run(&session, args).await,
+        Command::Port(args) => port::run(&session, args).await,
+        Command::Config(args) => config::run(&session, args).await,
+        Command::Templates => templates::run(&session),
+        Command::Render(args) => render::run(&session, &args),
+        Command::Doctor => doctor::run(&session).await,
+        Command::Completions { shell } => Ok(manual::completions(&session, shell)),
+        Command::Man => manual::page(&session),
+    };
+    result.unwrap_or_else(|error: CliError| {
+        error.print(printer);
+        error.code
+    })
+}

@@ -1,0 +1,138 @@
+//! What every command shares: the printer, the options, and how to reach the engine and name the cluster.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use super::args::{Global, names_component};
+use super::error::CliError;
+use super::interrupt::Interrupts;
+use super::source;
+use crate::engine::docker::DockerEngine;
+use crate::engine::{Engine, EngineInfo, Observed, labels};
+use crate::names::{ClusterName, ComponentName};
+use crate::probe::EngineProber;
+use crate::report::Printer;
+use crate::store::Store;
+
+/// What every command shares.
+#[derive(Clone)]
+pub(super) struct Session {
+    pub(super) printer: Printer,
+    pub(super) interrupts: Interrupts,
+    pub(super) global: Global,
+    /// Files given before the command.
+    pub(super) files: Vec<PathBuf>,
+}
+
+impl Session {
+    /// Connects to the engine.
+    pub(super) async fn connect(&self) -> Result<DockerEngine, CliError> {
+        Ok(DockerEngine::connect(self.global.host.as_deref()).await?)
+    }
+
+    /// A prober for the engine.
+    pub(super) fn prober(&self, engine: &DockerEngine) -> EngineProber<DockerEngine> {
+        let info = engine.known_info();
+        EngineProber::new(engine.clone(), info, engine_host(info), self.global.reach)
+    }
+
+    /// Where templates besides the built-in ones are: folders given, then the user's own.
+    pub(super) fn template_dirs(&self) -> Vec<PathBuf> {
+        let mut dirs = self.global.template_dirs.clone();
+        dirs.extend(crate::template::user_directory(|name| std::env::var_os(name)));
+        dirs
+    }
+
+    /// Files given before or after the command's name.
+    pub(super) fn all_files(&self, after: &[PathBuf]) -> Vec<PathBuf> {
+        self.files.iter().chain(after).cloned().collect()
+    }
+
+    /// The cluster that a command is about: `-p`, what the files say, or the only one that the engine has.
+    pub(super) async fn cluster_name(&self, engine: &DockerEngine, files: &[PathBuf]) -> Result<ClusterName, CliError> {
+        if let Some(name) = &self.global.project {
+            return ClusterName::new(name.clone()).map_err(|error| CliError::input(error.to_string()));
+        }
+        if let Some(name) = source::name_from_files(self, &self.all_files(files))? {
+            return Ok(name);
+        }
+        let mut there = engine.clusters().await?;
+        match there.as_slice() {
+            [_] => Ok(there.remove(0)),
+            [] => Err(CliError::input("there is no cluster, and no compose.yaml here")
+                .hint("convoke up TEMPLATE, or convoke templates for a list")),
+            several => {
+                let names: Vec<&str> = several.iter().map(ClusterName::as_str).collect();
+                Err(CliError::input(format!("there are several clusters: {}", names.join(", ")))
+                    .hint("say which with -p NAME"))
+            }
+        }
+    }
+
+    /// The cluster's folder in the state directory; a warning if it can't be written.
+    pub(super) fn store(&self, cluster: &ClusterName) -> Store {
+        let store = Store::open(cluster);
+        if let Some(warning) = store.warning() {
+            self.printer.problem(format_args!("warning: {warning}"));
+        }
+        store
+    }
+
+    /// Observes the cluster, which must have something.
+    pub(super) async fn observe(&self, engine: &DockerEngine, cluster: &ClusterName) -> Result<Observed, CliError> {
+        let observed = engine.observe(cluster).await?;
+        if observed.containers.is_empty() {
+            return Err(CliError::failed(format!("nothing of cluster {cluster} is there")).hint("convoke up starts it"));
+        }
+        Ok(observed)
+    }
+}
+
+/// The components that are meant: by their own name or their service's; all if none is named.
+pub(super) fn choose(observed: &Observed, wanted: &[String]) -> Result<Vec<ComponentName>, CliError> {
+    let mut chosen = Vec::new();
+    let service_of = |c: &crate::engine::ObservedContainer| c.label(labels::COMPOSE_SERVICE).unwrap_or("").to_owned();
+    for name in wanted {
+        let before = chosen.len();
+        let fitting = observed.containers.iter().filter(|c| names_component(name, &c.component, &service_of(c)));
+        chosen.extend(fitting.map(|c| c.component.clone()));
+        if chosen.len() == before {
+            let mut there: Vec<&str> = observed.containers.iter().map(|c| c.component.as_str()).collect();
+            there.sort_unstable();
+            there.dedup();
+            return Err(
+                CliError::input(format!("there is no component {name:?}")).hint(format!("one of {}", there.join(", ")))
+            );
+        }
+    }
+    if wanted.is_empty() {
+        chosen.extend(observed.containers.iter().map(|c| c.component.clone()));
+    }
+    chosen.sort();
+    chosen.dedup();
+    Ok(chosen)
+}
+
+/// Where published ports are reached: 127.0.0.1 for a local engine, its host for a remote one.
+pub(super) fn engine_host(info: &EngineInfo) -> IpAddr {
+    let host = info.address.strip_prefix("tcp://").and_then(|rest| rest.rsplit_once(':')).map(|(host, _)| host);
+    let local = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    let Some(host) = host else { return local };
+    if let Ok(ip) = host.trim_matches(['[', ']']).parse() {
+        return ip;
+    }
+    use std::net::ToSocketAddrs;
+    (host, 0).to_socket_addrs().ok().and_then(|mut all| all.next()).map_or(local, |address| address.ip())
+}
+
+/// An identifier for a run: the time, and the process to tell two of one second apart.
+pub(super) fn run_id() -> String {
+    format!("{}-{}", Timestamp::now().strftime("%Y%m%dT%H%M%S"), std::process::id())
+}
+
+/// The wall clock, RFC 3339.
+pub(super) fn now_text() -> String {
+    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

@@ -1,0 +1,101 @@
+//! From `-f`, a template's name or the working directory to a loaded project.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::args::Source as SourceArgs;
+use super::error::CliError;
+use super::session::Session;
+use crate::cluster::{Cluster, ResolveOptions, resolve};
+use crate::compose::{self, LoadOptions, Loaded, Source};
+use crate::names::{ClusterName, ServiceName};
+use crate::template;
+
+/// A cluster that was loaded and resolved.
+pub(super) struct Described {
+    /// What should run.
+    pub(super) cluster: Cluster,
+    /// The template that it comes from.
+    pub(super) template: Option<String>,
+}
+
+/// Loads and resolves what the arguments name; prints warnings.
+pub(super) fn describe(
+    session: &Session,
+    args: &SourceArgs,
+    scale: &[(String, String)],
+    engine_is_local: bool,
+) -> Result<Described, CliError> {
+    let (loaded, secrets) = load(session, args)?;
+    let options = ResolveOptions { engine_is_local, scale: parse_scale(scale)? };
+    let (mut cluster, warnings) = resolve(&loaded, &options)?;
+    for warning in loaded.warnings.iter().chain(warnings.iter()) {
+        session.printer.problem(warning);
+    }
+    for component in cluster.components.values_mut() {
+        component.secrets.extend(secrets.iter().cloned());
+    }
+    Ok(Described { cluster, template: args.template.clone() })
+}
+
+fn load(session: &Session, args: &SourceArgs) -> Result<(Loaded, Vec<String>), CliError> {
+    let files = session.all_files(&args.file);
+    let project_name = session.global.project.clone();
+    let env: BTreeMap<String, String> = std::env::vars().collect();
+    if let Some(name) = &args.template {
+        if !files.is_empty() {
+            return Err(
+                CliError::input(format!("both a template ({name}) and -f were given")).hint("give one of the two")
+            );
+        }
+        let template = template::find(name, &session.template_dirs())?;
+        let rendered = template.render(&args.set)?;
+        let source = Source { name: format!("{name} (rendered)"), text: rendered.text, path: None };
+        let working_dir = std::env::current_dir().ok();
+        let project_name = project_name.or_else(|| Some(name.clone()));
+        let loaded = compose::load(&[source], &LoadOptions { env, project_name, working_dir })?;
+        return Ok((loaded, rendered.secrets));
+    }
+    if !args.set.is_empty() {
+        return Err(CliError::input("--set goes with a template")
+            .hint("variables of a Compose file come from the environment or .env"));
+    }
+    let files = if files.is_empty() { found_files()? } else { files };
+    let sources = files.iter().map(|path| Source::read(path)).collect::<Result<Vec<_>, _>>()?;
+    let loaded = compose::load(&sources, &LoadOptions { env, project_name, working_dir: None })?;
+    Ok((loaded, Vec::new()))
+}
+
+fn found_files() -> Result<Vec<PathBuf>, CliError> {
+    let here = std::env::current_dir()
+        .map_err(|error| CliError::input(format!("the working directory can't be read: {error}")))?;
+    compose::find_file(&here).ok_or_else(|| {
+        CliError::input("there is no compose.yaml here or in a folder above")
+            .hint("-f FILE, or the name of a template: convoke templates lists them")
+    })
+}
+
+/// The cluster's name by the files given, or by those in the working directory; None where there are none.
+pub(super) fn name_from_files(session: &Session, files: &[PathBuf]) -> Result<Option<ClusterName>, CliError> {
+    let is_explicit = !files.is_empty();
+    let files = match (is_explicit, found_files()) {
+        (true, _) => files.to_vec(),
+        (false, Ok(found)) => found,
+        (false, Err(_)) => return Ok(None),
+    };
+    let args = SourceArgs { file: files, ..SourceArgs::default() };
+    let session = Session { files: Vec::new(), ..session.clone() };
+    load(&session, &args).map(|(loaded, _)| Some(loaded.project.name))
+}
+
+fn parse_scale(pairs: &[(String, String)]) -> Result<BTreeMap<ServiceName, u32>, CliError> {
+    let parse = |(service, number): &(String, String)| {
+        let service =
+            ServiceName::new(service.clone()).map_err(|error| CliError::input(format!("--scale: {error}")))?;
+        let number = number.parse().map_err(|_| {
+            CliError::input(format!("--scale {service}={number}: {number:?} is not a number of containers"))
+        })?;
+        Ok((service, number))
+    };
+    pairs.iter().map(parse).collect()
+}

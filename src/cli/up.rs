@@ -1,0 +1,163 @@
+//! `convoke up`: bring a cluster up and wait until all of it is ready.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::args::{OnFailure, Up, Waiting};
+use super::error::{CliError, INTERRUPTED};
+use super::session::{Session, now_text, run_id};
+use super::source;
+use super::watchers::{Watchers, masker};
+use crate::cluster::{Cluster, Component};
+use crate::drive::stop::{StopRequest, stop};
+use crate::drive::{Driver, Options, shell};
+use crate::engine::Subnet;
+use crate::engine::docker::DockerEngine;
+use crate::event::Outcome;
+use crate::names::ComponentName;
+use crate::report::{boot_times, records};
+use crate::store::{Guard, Source, Store, Wanted};
+
+/// Records that expected boot times are learned from.
+const RECORDS_READ: usize = 10;
+/// After a failed or interrupted start, components get this long between their stop signal and SIGKILL.
+const GRACE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
+    let connected = session.connect().await;
+    // What is wrong with the input is said even where there is no engine.
+    let is_local = connected.as_ref().map_or(true, |engine| engine.known_info().is_local);
+    let described = source::describe(session, &args.source, &args.scale, is_local)?;
+    let engine = connected?;
+    let cluster = described.cluster;
+    let store = session.store(&cluster.name);
+    let Some(_guard) = lock(session, &store, "up", !args.waiting.no_wait_lock).await? else {
+        return Ok(INTERRUPTED);
+    };
+    let wanted = Source { files: cluster.config_files.clone(), template: described.template };
+    note(store.set_source(&wanted));
+    note(store.set_wanted(Wanted::Up));
+    let options = Options {
+        command: "up".into(),
+        timeout: args.waiting.timeout,
+        starts_in_flight: args.parallel.max(1),
+        publish_address: publish_address(session, &cluster, args.publish_address, is_local),
+        pool: pool(args.pool.as_deref())?,
+        rebuild: args.build,
+        ..basic_options(&store, &engine)
+    };
+    bring_up(session, engine, cluster, options, &args.waiting, &store).await
+}
+
+/// What every run has.
+pub(super) fn basic_options(store: &Store, engine: &DockerEngine) -> Options {
+    Options {
+        run: run_id(),
+        time: now_text(),
+        execs_in_flight: engine.known_info().cpus.max(1),
+        boot_times: boot_times(&records(store, RECORDS_READ)),
+        ..Options::default()
+    }
+}
+
+/// Runs the driver, cleans up after a failure, and says how it went.
+pub(super) async fn bring_up(
+    session: &Session,
+    engine: DockerEngine,
+    cluster: Cluster,
+    options: Options,
+    waiting: &Waiting,
+    store: &Store,
+) -> Result<u8, CliError> {
+    let masker = masker(&cluster);
+    let watchers = Watchers::begin(session, store, &masker);
+    let (name, run) = (cluster.name.clone(), options.run.clone());
+    let prober = session.prober(&engine);
+    let driver = Driver::new(Arc::new(cluster), options);
+    let interrupt = session.interrupts.after(1);
+    let end = shell::run(driver, engine.clone(), prober, interrupt, watchers.sink()).await;
+    watchers.end().await;
+    if end.outcome != Outcome::Ready {
+        let cleanup = Cleanup { session, engine: &engine, run, what: waiting.on_failure };
+        cleanup.run(&name, end.started_here).await;
+    }
+    Ok(end.outcome.exit_code())
+}
+
+/// After a failed or interrupted start: what this run started is stopped, kept or removed; nothing else is touched.
+struct Cleanup<'a> {
+    session: &'a Session,
+    engine: &'a DockerEngine,
+    run: String,
+    what: OnFailure,
+}
+
+impl Cleanup<'_> {
+    async fn run(&self, cluster: &crate::names::ClusterName, started: BTreeSet<ComponentName>) {
+        if started.is_empty() || self.what == OnFailure::Keep {
+            return;
+        }
+        let number = started.len();
+        let remove = self.what == OnFailure::Remove;
+        let request = StopRequest {
+            run: self.run.clone(),
+            command: if remove { "down".into() } else { "stop".into() },
+            time: now_text(),
+            only: Some(started),
+            remove,
+            volumes: false,
+            grace_limit: Some(GRACE_AFTER_FAILURE),
+        };
+        let verb = if remove { "removed" } else { "stopped" };
+        let outcome = stop(self.engine, cluster, &request, self.session.interrupts.after(2), |_| {}).await;
+        let printer = &self.session.printer;
+        if outcome == Outcome::Ready {
+            printer.progress(format_args!("{verb} the {number} that this run started (--on-failure keep leaves them)"));
+        } else {
+            printer.problem(format_args!("warning: not all that this run started could be {verb}: convoke down"));
+        }
+    }
+}
+
+/// Takes the cluster's lock; None if the wait was interrupted.
+pub(super) async fn lock(
+    session: &Session,
+    store: &Store,
+    command: &str,
+    wait: bool,
+) -> Result<Option<Guard>, CliError> {
+    let printer = session.printer.clone();
+    let locking = store.lock_actions(command, wait, move |locked| {
+        printer.progress(format_args!("{locked}; waiting for it"));
+    });
+    tokio::select! {
+        biased;
+        () = session.interrupts.after(1) => Ok(None),
+        guard = locking => Ok(Some(guard?)),
+    }
+}
+
+/// A state directory that can't be written stops nothing; it was warned of when the store was opened.
+pub(super) fn note<E: std::fmt::Display>(result: Result<(), E>) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "not remembered");
+    }
+}
+
+/// Where ports without an address are published: on this machine only, if the engine is on it. Says so if it matters.
+fn publish_address(session: &Session, cluster: &Cluster, given: Option<IpAddr>, is_local: bool) -> IpAddr {
+    let address = given.unwrap_or(IpAddr::V4(if is_local { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED }));
+    let matters = |c: &Component| c.spec.ports.iter().any(|port| port.host_ip.is_none());
+    if given.is_none() && cluster.components.values().any(matters) {
+        let note = format_args!("note: ports are published on {address} (--publish-address sets another)");
+        session.printer.progress(note);
+    }
+    address
+}
+
+fn pool(text: Option<&str>) -> Result<Subnet, CliError> {
+    let Some(text) = text else { return Ok(Options::default().pool) };
+    text.parse().map_err(|error: String| CliError::input(format!("--pool: {error}")))
+}

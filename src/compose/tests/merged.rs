@@ -1,0 +1,55 @@
+//! Several files.
+
+use super::*;
+
+fn merged(base: &str, over: &str) -> Service {
+    let file = |lines: &str| format!("services:\n  a:\n    {}\n", lines.replace('\n', "\n    "));
+    let base = file(&format!("image: i\n{base}"));
+    let loaded = load_texts(&[&base, &file(over)]).unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+    loaded.project.services["a"].clone()
+}
+
+#[test]
+fn single_values_and_commands_are_replaced() {
+    assert_eq!(merged("user: a", "user: b\nimage: j").user, text("b"));
+    assert_eq!(merged("user: a", "user:").user, text("a"));
+    assert_eq!(merged("command: [a, b]", "command: c d").command.unwrap().value, ["c", "d"]);
+    assert_eq!(merged("command: [a, b]", "command: [c]").command.unwrap().value, ["c"]);
+    let check = merged("healthcheck: { test: [CMD, a], retries: 2 }", "healthcheck: { test: [CMD, b] }");
+    let check = check.healthcheck.unwrap();
+    assert_eq!((check.test, check.retries), (Some(Test::Command(vec!["b".into()])), Some(2)));
+    let probed = merged("x-convoke: { ready: { tcp: { port: 1 } } }", "x-convoke: { ready: { engine_health: true } }");
+    assert_eq!(probed.convoke.ready.unwrap().action, ProbeAction::EngineHealth);
+}
+
+#[test]
+fn mappings_are_merged_whatever_their_form() {
+    let env = merged("environment: [A=1, B=2]", "environment: { B: 3, C: 4 }").environment;
+    let env: Vec<_> = env.iter().map(|(key, value)| (key.as_str(), value.value.as_deref())).collect();
+    assert_eq!(env, [("A", Some("1")), ("B", Some("3")), ("C", Some("4"))]);
+    let depends = merged("depends_on: [b]", "depends_on: { b: { condition: service_healthy }, c: }").depends_on;
+    assert_eq!((depends.len(), depends["b"].condition), (2, Condition::Healthy));
+    let build = merged("build: ./x", "build: { args: { A: '1' } }").build.unwrap();
+    assert_eq!((build.context.value.as_str(), build.args.len()), ("./x", 1));
+    assert_eq!(merged("networks: [x]", "networks: { x: { aliases: [y] } }").networks.unwrap()["x"].aliases, ["y"]);
+}
+
+#[test]
+fn lists_are_appended_to_without_repetitions() {
+    let ports = merged("ports: ['80:80', 90]", "ports: ['80:80/tcp', '81:80']").ports;
+    assert_eq!(ports.iter().map(|port| port.published).collect::<Vec<_>>(), [Some(80), None, Some(81)]);
+    let mounts = merged("volumes: ['a:/a', 'b:/b']", "volumes: ['./c:/b', { type: tmpfs, target: /d }]").mounts;
+    assert_eq!(mounts.iter().map(|mount| mount.target.as_str()).collect::<Vec<_>>(), ["/a", "/b", "/d"]);
+    assert!(matches!(mounts[1].kind, MountKind::Bind { .. }));
+    assert_eq!(merged("cap_add: [A, B]", "cap_add: [B, C]").cap_add, ["A", "B", "C"]);
+    assert_eq!(merged("secrets: [s]", "secrets: [{ source: s, mode: 0400 }]").secrets.len(), 1);
+}
+
+#[test]
+fn problems_of_all_files_are_reported_with_their_file() {
+    let problems = load_texts(&["services: { a: { imgae: x } }", "services: { b: { image: x, bulid: y } }"]);
+    let places: Vec<_> =
+        problems.unwrap_err().iter().map(|problem| problem.place.clone().unwrap().to_string()).collect();
+    assert_eq!(places, ["compose.yaml:1:18", "over.yaml:1:28"]);
+}

@@ -1,0 +1,65 @@
+//! Networks and volumes.
+
+use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest, VolumeCreateRequest};
+use bollard::query_parameters::RemoveVolumeOptions;
+
+use super::connect::DockerEngine;
+use super::failure::{WORK, within};
+use crate::engine::{CreateNetwork, CreateVolume, ErrorKind, Result, Verb};
+
+impl DockerEngine {
+    pub(super) async fn make_network(&self, request: &CreateNetwork) -> Result<String> {
+        let verb = Verb::CreateNetwork(request.name.clone());
+        let made = within(WORK, verb, self.docker().create_network(network_body(request))).await?;
+        Ok(made.id)
+    }
+
+    pub(super) async fn drop_network(&self, id: &str) -> Result<()> {
+        gone_is_fine(within(WORK, Verb::RemoveNetwork(id.to_owned()), self.docker().remove_network(id)).await)
+    }
+
+    pub(super) async fn make_volume(&self, request: &CreateVolume) -> Result<()> {
+        let body = VolumeCreateRequest {
+            name: Some(request.name.clone()),
+            driver: request.driver.clone(),
+            driver_opts: Some(request.driver_opts.clone().into_iter().collect()),
+            labels: Some(request.labels.clone().into_iter().collect()),
+            ..Default::default()
+        };
+        within(WORK, Verb::CreateVolume(request.name.clone()), self.docker().create_volume(body)).await.map(drop)
+    }
+
+    pub(super) async fn drop_volume(&self, name: &str) -> Result<()> {
+        let call = self.docker().remove_volume(name, None::<RemoveVolumeOptions>);
+        gone_is_fine(within(WORK, Verb::RemoveVolume(name.to_owned()), call).await)
+    }
+}
+
+fn gone_is_fine(removed: Result<()>) -> Result<()> {
+    match removed {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn network_body(request: &CreateNetwork) -> NetworkCreateRequest {
+    let ipam = request.subnet.map(|subnet| Ipam {
+        config: Some(vec![IpamConfig {
+            subnet: Some(subnet.to_string()),
+            ip_range: request.ip_range.map(|range| range.to_string()),
+            gateway: request.gateway.map(|gateway| gateway.to_string()),
+            auxiliary_addresses: None,
+        }]),
+        ..Default::default()
+    });
+    NetworkCreateRequest {
+        name: request.name.clone(),
+        driver: request.driver.clone(),
+        internal: Some(request.internal),
+        attachable: Some(request.attachable),
+        ipam,
+        options: Some(request.driver_opts.clone().into_iter().collect()),
+        labels: Some(request.labels.clone().into_iter().collect()),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,24 @@
+//! The program as its users meet it: each test has a cluster of its own on the real engine, and leaves nothing behind.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "no runtime here whose clock could be paused: these tests wait for real"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod addresses;
+mod commands;
+mod engines;
+mod files;
+mod gates;
+mod interop;
+mod interruption;
+mod output;
+mod probes;
+mod start;
+mod templates;
+
+// mod bad_input;
+// mod failures;

@@ -1,0 +1,17 @@
+//! What whole-program tests share: a cluster of their own, the program, the engine, and a check that nothing is left.
+
+mod cluster;
+mod engine;
+mod http;
+mod leaks;
+mod ran;
+mod running;
+
+pub(crate) use cluster::TestCluster;
+pub(crate) use engine::{Api, with_engine};
+pub(crate) use http::http_get;
+pub(crate) use ran::Ran;
+pub(crate) use running::Running;
+
+/// The test image; `make images` loads it.
+pub(crate) const IMAGE: &str = "convoke-test/probe-target:latest";
