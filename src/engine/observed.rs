@@ -54,6 +54,8 @@ pub struct Observed {
 pub struct Foreign {
     /// Its name.
     pub name: String,
+    /// Our label: the other cluster that it belongs to.
+    pub cluster: Option<String>,
     /// Compose's project label.
     pub project: Option<String>,
     /// Host ports that it publishes.

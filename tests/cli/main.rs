@@ -8,7 +8,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
+mod engine_faults;
+mod failures;
+mod refusals;
 mod start;
-
-// mod bad_input;
-// mod failures;
