@@ -79,10 +79,8 @@ impl Driver {
             .collect();
         for name in &late {
             let Some(node) = self.nodes.get(name) else { continue };
-            let mut what = format!("{} after {}", not_ready(node.phase), human(deadline));
-            if let Some((why, _)) = &node.said_waiting {
-                what = format!("{what}: {why}");
-            }
+            let why = node.said_waiting.as_ref().map_or_else(|| self.whose_turn(node), |(why, _)| why.clone());
+            let what = format!("{} after {}: {why}", not_ready(node.phase), human(deadline));
             failures.push(Failure {
                 component: Some(name.clone()),
                 what,

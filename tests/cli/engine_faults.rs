@@ -49,7 +49,8 @@ fn an_engine_that_accepts_and_is_silent() {
     let proxy = Proxy::silent();
     for command in ["up", "down"] {
         run(&cluster, &proxy.address(), &[command]).exits(4).within(Duration::from_secs(12)).says(&[
-            "error: failed to ask the engine for its version: no answer from the engine within 5.00 s",
+            "error: failed to connect to the engine at ",
+            ": no answer from the engine within 5.00 s",
             "`convoke doctor`",
         ]);
     }
@@ -60,7 +61,9 @@ fn an_engine_that_falls_silent_before_the_first_list() {
     let cluster = TestCluster::new(TWO);
     let proxy = Proxy::silent_from("/containers/json");
     let up = run(&cluster, &proxy.address(), &["up", "--timeout", "3s"]);
-    up.exits(3).within(Duration::from_secs(8)).says(&["the engine hasn't answered for"]);
+    up.exits(3)
+        .within(Duration::from_secs(8))
+        .says(&["web: still pending after 3.00 s: the engine was asked what is there"]);
 }
 
 #[test]
@@ -73,7 +76,7 @@ fn an_engine_that_falls_silent_during_the_start() {
     up.end()
         .exits(3)
         .within(Duration::from_secs(12))
-        .says(&["the engine hasn't answered for", "not ready after 6.00 s"]);
+        .says(&["web: still starting after 6.00 s: the engine has been starting it for"]);
 }
 
 /// Without a `--timeout` patience with a silent engine ends by itself.
@@ -85,7 +88,8 @@ fn a_silent_engine_is_given_up() {
     up.wait_for("web   created");
     proxy.fall_silent();
     up.end().exits(4).within(Duration::from_secs(55)).says(&[
-        "no answer from the engine",
+        "no answer within 10.0 s",
+        "try: is the engine",
         "the engine can't be reached, given up after",
         "convoke doctor",
     ]);
