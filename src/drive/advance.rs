@@ -5,9 +5,8 @@ use std::time::Duration;
 use super::driver::Driver;
 use super::input::Call;
 use super::node::Node;
-use super::prepare::{ATTEMPTS, pause};
-use crate::engine::{EngineError, ErrorKind, ObservedContainer, Status};
-use crate::event::{EventKind, Outcome, Phase};
+use crate::engine::{ObservedContainer, Status};
+use crate::event::Phase;
 use crate::names::{ComponentName, ContainerId};
 use crate::plan::diff::Standing;
 use crate::plan::gates::{self, PeerProgress};
@@ -73,7 +72,6 @@ impl Driver {
         if !self.is_selected(name) {
             return Next::Nothing;
         }
-        let image_id = self.image_id_of(name);
         let Some(node) = self.nodes.get(name) else { return Next::Nothing };
         let is_news_due = node.dirty || node.inspecting.is_some();
         if node.busy || node.awaits_list || node.failure.is_some() {
@@ -84,21 +82,20 @@ impl Driver {
             self.wake_at(at);
             return Next::Nothing;
         }
-        let standing = Standing::judge(&node.component, image_id.as_deref(), &node.containers);
+        let standing = Standing::judge(&node.component, self.image_id_of(node), &node.containers);
         match (standing.current, standing.outdated.into_iter().next()) {
             (None, _) => Next::Make,
-            (Some(_), Some((old, _))) => Next::Retire(Box::new(old)),
-            (Some(current), None) if current.name != node.component.container_name => Next::Rename(current.id),
+            (Some(_), Some((old, _))) => Next::Retire(Box::new(old.clone())),
+            (Some(current), None) if current.name != node.component.container_name => Next::Rename(current.id.clone()),
             // Never by what may be old: a job that ran meanwhile would run twice.
-            (Some(current), None) if !is_news_due && node.wants_start(&current) => Next::Start(current.id),
+            (Some(current), None) if !is_news_due && node.wants_start(current) => Next::Start(current.id.clone()),
             _ => Next::Nothing,
         }
     }
 
     /// Whether a container must be made for it.
     pub(super) fn needs_container(&self, node: &Node) -> bool {
-        let image_id =
-            self.images.get(&node.component.image).and_then(|state| state.info()).map(|info| info.id.as_str());
+        let image_id = self.image_id_of(node);
         node.failure.is_none() && Standing::judge(&node.component, image_id, &node.containers).current.is_none()
     }
 
@@ -222,6 +219,7 @@ impl Driver {
         })
     }
 
+<<<<<<< HEAD
     pub(super) fn take_created(&mut self, name: &ComponentName, result: Result<ContainerId, EngineError>) {
         let now = self.now;
         let Some(node) = self.nodes.get_mut(name) else { return };
@@ -355,6 +353,8 @@ impl Driver {
         self.fail_component(name, what, hint);
     }
 
+=======
+>>>>>>> main
     fn advance_surplus(&mut self) {
         for id in self.surplus.keys().cloned().collect::<Vec<_>>() {
             let Some(state) = self.surplus.get_mut(&id) else { continue };
@@ -368,19 +368,6 @@ impl Driver {
             }
             state.busy = true;
             self.call(Call::RemoveSurplus(id));
-        }
-    }
-
-    pub(super) fn take_surplus_removed(&mut self, id: &ContainerId, result: Result<(), EngineError>) {
-        let now = self.now;
-        let Some(state) = self.surplus.get_mut(id) else { return };
-        state.busy = false;
-        match result {
-            Ok(()) => {
-                self.surplus.remove(id);
-            }
-            Err(error) if state.retry.again(now, &error) => self.note_trouble(&error),
-            Err(error) => self.fail_run(error.to_string(), None, Outcome::Failed),
         }
     }
 }
@@ -398,6 +385,7 @@ impl Node {
         }
     }
 }
+<<<<<<< HEAD
 
 /// A container as it must look right after its creation.
 fn fresh_container(
@@ -438,3 +426,5 @@ fn fresh_container(
         host_network: false,
     }
 }
+=======
+>>>>>>> main

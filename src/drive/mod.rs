@@ -20,9 +20,12 @@ mod advance;
 mod blame;
 mod exits;
 mod finish;
+mod images;
+mod objects;
 mod observe;
-mod prepare;
 mod probing;
+mod results;
+mod retry;
 mod verdict;
 
 #[cfg(test)]
