@@ -75,6 +75,8 @@ impl Driver {
             Err(error) if error.kind == ErrorKind::AddressTaken => self.readdress(name, id, &error),
             Err(error) => {
                 node.retry_at = now + pause(node.tries_in_row + 1);
+                // Two networks of its network's name: a list shows which has to go.
+                self.observe_again |= error.kind == ErrorKind::Conflict;
                 // It may have run, and gone down with the engine that broke the connection.
                 node.outage |= error.kind == ErrorKind::Unreachable;
                 if node.phase == Phase::Starting {
@@ -85,13 +87,14 @@ impl Driver {
         }
     }
 
-    /// Its address is in use by a container that isn't known: it is made anew with another.
+    /// Its address is in use by a container that isn't known, or is of a network that is gone: it is made anew with
+    /// another.
     fn readdress(&mut self, name: &ComponentName, id: &ContainerId, error: &EngineError) {
         let attempts = self.nodes.get(name).map_or(0, |node| node.failures_in_row);
         if attempts >= ATTEMPTS {
             return self.call_failed(name, error);
         }
-        self.emit(EventKind::Warning { message: format!("{name}: its address is in use; it is made anew") });
+        self.emit(EventKind::Warning { message: format!("{name}: its address can't be used; it is made anew") });
         self.addressing = None;
         self.addressing_after = self.now;
         self.observe_again = true;
