@@ -6,10 +6,10 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/lib.sh"
 
 [[ $# == 1 ]] || die "usage: $0 CONVOKE"
-convoke() { printf '\n$ convoke %s\n' "$*"; "$program" "$@"; }
+convoke() { printf '\n$ convoke %s\n' "$*"; "${inside[@]}" "$program" "$@"; }
 program=$1
 export COMPOSE_PROJECT_NAME=convoke-demo
-trap '"$program" down --volumes >/dev/null 2>&1 || true' EXIT
+trap '"${inside[@]}" "$program" down --volumes >/dev/null 2>&1 || true' EXIT
 
 echo 'Each of three etcd members waits in its file for the other two to be healthy, a cycle:'
 "$program" render etcd | grep --max-count=1 --after-context=2 depends_on

@@ -10,8 +10,28 @@ PATIENCE=60
 LOG=/var/log/dockerd-convoke.log
 
 need curl curl ca-certificates
-if engine_answers; then
+if engine_answers && ! engine_is_stuck; then
   say "an engine answers at ${DOCKER_HOST:-unix:///var/run/docker.sock}"
+  exit 0
+fi
+if [[ -f $SPARE ]]; then
+  # The one that was started in its place is gone: look at the machine's again.
+  rm "$SPARE"
+  unset DOCKER_HOST
+  exec "$0"
+fi
+if engine_answers; then
+  say "the engine at ${DOCKER_HOST:-unix:///var/run/docker.sock} answers, but hangs when asked for its networks: it is stuck"
+  [[ -z ${DOCKER_HOST:-} ]] || die "restart it, or unset DOCKER_HOST"
+  is_root || die "restart it (sudo systemctl restart docker)"
+  say "starting one of our own instead; the stuck one is left alone"
+  mkdir -p "$(dirname "$SPARE")"
+  need slirp4netns slirp4netns
+  "$here/engine-private.sh" start spare >"$SPARE.new"
+  # Builds in it install packages: a way out, in user space, that changes nothing on this machine.
+  setsid --fork slirp4netns --configure --mtu=1500 --netns-type=path /run/netns/convoke-spare tap0 >/dev/null 2>&1 </dev/null
+  # Whole or not at all: the scripts read it from here on.
+  mv "$SPARE.new" "$SPARE"
   exit 0
 fi
 [[ -z ${DOCKER_HOST:-} ]] || die "no engine answers at DOCKER_HOST=$DOCKER_HOST; correct it or unset it"

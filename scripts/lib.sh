@@ -34,6 +34,22 @@ engine() {
 
 engine_answers() { [[ $(engine GET /_ping --max-time 5 2>/dev/null) == OK ]]; }
 
+# An engine can answer and still be useless: 20.10 can deadlock in its network code, and then lists no networks any more.
+engine_is_stuck() { ! engine GET /networks --max-time 30 >/dev/null 2>&1; }
+
+# Where ensure-engine.sh had to start an engine of its own, everything goes there: DOCKER_HOST is set, and programs that
+# reach containers go through `inside`, into its network namespace.
+SPARE=$(dirname "$(dirname "$(realpath "${BASH_SOURCE[0]}")")")/target/spare-engine.env
+inside=()
+use_spare_engine() {
+  [[ -z ${DOCKER_HOST:-} && -f $SPARE ]] || return 0
+  # shellcheck disable=SC1090  # made by ensure-engine.sh
+  source "$SPARE"
+  export DOCKER_HOST
+  inside=(nsenter "--net=$NETNS")
+}
+use_spare_engine
+
 # The id of an image that the engine has; empty otherwise.
 image_id() { engine GET "/images/$1/json" 2>/dev/null | sed -n 's/^{"Id":"\([^"]*\)".*/\1/p' || true; }
 

@@ -6,6 +6,7 @@ source "$here/lib.sh"
 cd "$here/.."
 
 if "$here/ensure-engine.sh"; then
+  use_spare_engine
   "$here/images.sh"
 elif [[ ${CI:-} == true ]]; then
   die "CI needs an engine"
@@ -17,7 +18,9 @@ fi
 if command -v cargo-nextest >/dev/null; then
   # nextest leaves the examples in the documentation to cargo.
   cargo test --locked --workspace --doc --quiet
-  cargo nextest run --locked --workspace
+  cargo nextest run --locked --workspace --no-run
+  "${inside[@]}" cargo nextest run --locked --workspace
 else
-  cargo test --locked --workspace
+  cargo test --locked --workspace --no-run
+  "${inside[@]}" cargo test --locked --workspace
 fi

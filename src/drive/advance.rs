@@ -5,9 +5,8 @@ use std::time::Duration;
 use super::driver::Driver;
 use super::input::Call;
 use super::node::Node;
-use super::prepare::{ATTEMPTS, pause};
-use crate::engine::{EngineError, ErrorKind, ObservedContainer, Status};
-use crate::event::{EventKind, Outcome, Phase};
+use crate::engine::{ObservedContainer, Status};
+use crate::event::Phase;
 use crate::names::{ComponentName, ContainerId};
 use crate::plan::diff::Standing;
 use crate::plan::gates::{self, PeerProgress};
@@ -73,7 +72,6 @@ impl Driver {
         if !self.is_selected(name) {
             return Next::Nothing;
         }
-        let image_id = self.image_id_of(name);
         let Some(node) = self.nodes.get(name) else { return Next::Nothing };
         let is_news_due = node.dirty || node.inspecting.is_some();
         if node.busy || node.awaits_list || node.failure.is_some() {
@@ -84,21 +82,20 @@ impl Driver {
             self.wake_at(at);
             return Next::Nothing;
         }
-        let standing = Standing::judge(&node.component, image_id.as_deref(), &node.containers);
+        let standing = Standing::judge(&node.component, self.image_id_of(node), &node.containers);
         match (standing.current, standing.outdated.into_iter().next()) {
             (None, _) => Next::Make,
-            (Some(_), Some((old, _))) => Next::Retire(Box::new(old)),
-            (Some(current), None) if current.name != node.component.container_name => Next::Rename(current.id),
+            (Some(_), Some((old, _))) => Next::Retire(Box::new(old.clone())),
+            (Some(current), None) if current.name != node.component.container_name => Next::Rename(current.id.clone()),
             // Never by what may be old: a job that ran meanwhile would run twice.
-            (Some(current), None) if !is_news_due && node.wants_start(&current) => Next::Start(current.id),
+            (Some(current), None) if !is_news_due && node.wants_start(current) => Next::Start(current.id.clone()),
             _ => Next::Nothing,
         }
     }
 
     /// Whether a container must be made for it.
     pub(super) fn needs_container(&self, node: &Node) -> bool {
-        let image_id =
-            self.images.get(&node.component.image).and_then(|state| state.info()).map(|info| info.id.as_str());
+        let image_id = self.image_id_of(node);
         node.failure.is_none() && Standing::judge(&node.component, image_id, &node.containers).current.is_none()
     }
 
@@ -222,138 +219,6 @@ impl Driver {
         })
     }
 
-    pub(super) fn take_created(&mut self, name: &ComponentName, result: Result<ContainerId, EngineError>) {
-        let now = self.now;
-        let Some(node) = self.nodes.get_mut(name) else { return };
-        node.busy = false;
-        node.epoch += 1;
-        match result {
-            Ok(id) => {
-                node.failures_in_row = 0;
-                node.tries_in_row = 0;
-                // What it looks like is known well enough to start it; the list and the inspection after say the rest.
-                let run = self.options.run.clone();
-                let image_id = self.image_id_of(name).unwrap_or_default();
-                if let Some(node) = self.nodes.get_mut(name) {
-                    let replaced = node.containers.iter().find(|c| c.name == node.component.container_name);
-                    let container_name = match replaced {
-                        Some(old) => format!("{}_{}", old.id.short(), node.component.container_name),
-                        None => node.component.container_name.clone(),
-                    };
-                    let fresh = fresh_container(&node.component, id, container_name, image_id, &run);
-                    node.containers.retain(|container| container.id != fresh.id);
-                    node.containers.insert(0, fresh);
-                    node.baseline = None;
-                }
-                self.enter(name, Phase::Created, None);
-            }
-            Err(error) => {
-                node.retry_at = now + pause(node.tries_in_row + 1);
-                // It may have taken effect.
-                node.awaits_list = true;
-                self.observe_again = true;
-                if matches!(error.kind, ErrorKind::NotFound | ErrorKind::ImageMissing) {
-                    self.doubt_objects(name, &error);
-                }
-                self.enter(name, Phase::Pending, None);
-                self.call_failed(name, &error);
-            }
-        }
-    }
-
-    /// Something that the creation needs is gone since it was looked at: look again.
-    fn doubt_objects(&mut self, name: &ComponentName, error: &EngineError) {
-        let Some(image) = self.nodes.get(name).map(|node| node.component.image.clone()) else { return };
-        if error.kind == ErrorKind::ImageMissing && self.images.get(&image).is_some_and(|state| state.info().is_some())
-        {
-            self.find_again(image);
-        }
-    }
-
-    pub(super) fn take_started(&mut self, name: &ComponentName, id: &ContainerId, result: Result<(), EngineError>) {
-        let now = self.now;
-        let Some(node) = self.nodes.get_mut(name) else { return };
-        node.busy = false;
-        node.touch();
-        match result {
-            Ok(()) => {
-                node.failures_in_row = 0;
-                node.tries_in_row = 0;
-                if !node.is_running && node.phase == Phase::Starting {
-                    // It may have ended already; the inspection says so.
-                    node.begin_run(now, None);
-                    self.enter(name, Phase::Started, None);
-                }
-            }
-            Err(error) if error.kind == ErrorKind::AddressTaken => self.readdress(name, id, &error),
-            Err(error) => {
-                node.retry_at = now + pause(node.tries_in_row + 1);
-                // It may have run, and gone down with the engine that broke the connection.
-                node.outage |= error.kind == ErrorKind::Unreachable;
-                if node.phase == Phase::Starting {
-                    self.enter(name, Phase::Created, None);
-                }
-                self.call_failed(name, &error);
-            }
-        }
-    }
-
-    /// Its address is in use by a container that isn't known: it is made anew with another.
-    fn readdress(&mut self, name: &ComponentName, id: &ContainerId, error: &EngineError) {
-        let attempts = self.nodes.get(name).map_or(0, |node| node.failures_in_row);
-        if attempts >= ATTEMPTS {
-            return self.call_failed(name, error);
-        }
-        self.emit(EventKind::Warning { message: format!("{name}: its address is in use; it is made anew") });
-        self.addressing = None;
-        self.addressing_after = self.now;
-        self.observe_again = true;
-        if let Some(node) = self.nodes.get_mut(name) {
-            let fixed =
-                node.container(id).into_iter().flat_map(|c| c.networks.values().filter_map(|at| at.fixed_address));
-            self.refused_addresses.extend(fixed);
-            node.failures_in_row += 1;
-            node.busy = true;
-        }
-        self.enter(name, Phase::Pending, None);
-        self.call(Call::Remove(name.clone(), id.clone(), true));
-    }
-
-    pub(super) fn take_changed(&mut self, name: &ComponentName, result: Result<(), EngineError>) {
-        let now = self.now;
-        let Some(node) = self.nodes.get_mut(name) else { return };
-        node.busy = false;
-        node.epoch += 1;
-        node.awaits_list = true;
-        self.observe_again = true;
-        match result {
-            // Nothing is decided about it before the list is there.
-            Ok(()) => node.tries_in_row = 0,
-            Err(error) => {
-                node.retry_at = now + pause(node.tries_in_row + 1);
-                self.call_failed(name, &error);
-            }
-        }
-    }
-
-    /// A call about a component failed: again later, or it has failed for good.
-    fn call_failed(&mut self, name: &ComponentName, error: &EngineError) {
-        self.note_trouble(error);
-        let Some(node) = self.nodes.get_mut(name) else { return };
-        let retries = matches!(
-            error.kind,
-            ErrorKind::NotFound | ErrorKind::NameTaken | ErrorKind::AddressTaken | ErrorKind::ImageMissing
-        );
-        node.tries_in_row += 1;
-        if !matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Timeout(_)) {
-            node.failures_in_row += 1;
-        }
-        if (error.kind.is_transient() || retries) && node.failures_in_row < ATTEMPTS {
-            return;
-        }
-        self.fail_component(name, error.to_string(), hint_for(&error.kind));
-    }
-
     fn advance_surplus(&mut self) {
         for id in self.surplus.keys().cloned().collect::<Vec<_>>() {
             let Some(state) = self.surplus.get_mut(&id) else { continue };
@@ -367,19 +232,6 @@ impl Driver {
             }
             state.busy = true;
             self.call(Call::RemoveSurplus(id));
-        }
-    }
-
-    pub(super) fn take_surplus_removed(&mut self, id: &ContainerId, result: Result<(), EngineError>) {
-        let now = self.now;
-        let Some(state) = self.surplus.get_mut(id) else { return };
-        state.busy = false;
-        match result {
-            Ok(()) => {
-                self.surplus.remove(id);
-            }
-            Err(error) if state.retry.again(now, &error) => self.note_trouble(&error),
-            Err(error) => self.fail_run(error.to_string(), None, Outcome::Failed),
         }
     }
 }
@@ -396,62 +248,4 @@ impl Node {
             _ => false,
         }
     }
-}
-
-/// A container as it must look right after its creation.
-fn fresh_container(
-    component: &crate::cluster::Component,
-    id: ContainerId,
-    name: String,
-    image_id: String,
-    run: &str,
-) -> ObservedContainer {
-    use crate::engine::{ContainerState, labels};
-    let labels = [
-        (labels::CONFIG_HASH.to_owned(), component.config_hash.clone()),
-        (labels::COMPOSE_SERVICE.to_owned(), component.service.to_string()),
-        (labels::COMPOSE_NUMBER.to_owned(), component.number.to_string()),
-        (labels::RUN.to_owned(), run.to_owned()),
-    ];
-    ObservedContainer {
-        id,
-        name,
-        component: component.name.clone(),
-        image_id,
-        labels: labels.into_iter().collect(),
-        state: ContainerState {
-            status: Status::Created,
-            exit_code: 0,
-            oom_killed: false,
-            error: String::new(),
-            started_at: None,
-            finished_at: None,
-            restart_count: 0,
-            health: None,
-        },
-        networks: std::collections::BTreeMap::new(),
-        ports: Vec::new(),
-        extra_hosts: Vec::new(),
-        anonymous_volumes: std::collections::BTreeMap::new(),
-        created_at: None,
-        host_network: false,
-    }
-}
-
-/// What to try, by the kind of failure.
-fn hint_for(kind: &ErrorKind) -> Option<String> {
-    let text = match kind {
-        ErrorKind::PortTaken => {
-            "another process or container has the port: `docker ps` and `ss -ltnp` show which; or publish another"
-        }
-        ErrorKind::CommandInvalid => {
-            "the program isn't in the image, or can't be run: check `command` and `entrypoint`"
-        }
-        ErrorKind::ImageMissing => "check the image's name and tag",
-        ErrorKind::DiskFull => "free some space: `docker system df` shows what takes it",
-        ErrorKind::PoolExhausted => "unused networks are removed by `docker network prune`",
-        ErrorKind::NameTaken => "another container has its name: remove it, or choose another cluster name with -p",
-        _ => return None,
-    };
-    Some(text.to_owned())
 }

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::finish::Ending;
+use super::images::ImageState;
 use super::input::{Call, Done, Effect, Feed, Input, Which};
 use super::node::Node;
+use super::objects::{NetworkState, VolumeState};
 use super::pace::Budget;
-use super::prepare::{ImageState, NetworkState, Retry, VolumeState};
+use super::retry::Retry;
 use crate::cluster::Cluster;
 use crate::engine::{EngineError, ErrorKind, Observed, Subnet};
 use crate::event::{Event, EventKind, Outcome, Phase, Stamp};

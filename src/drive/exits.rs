@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::driver::Driver;
 use super::node::{EarlyExit, Node, Readiness};
-use super::prepare::pause;
+use super::retry::pause;
 use crate::cluster::RestartPolicy;
 use crate::engine::ObservedContainer;
 use crate::event::{EventKind, Phase};

@@ -6,8 +6,8 @@ use petgraph::graphmap::DiGraphMap;
 
 use super::driver::{Driver, STALL_AFTER};
 use super::exits::list;
+use super::images::ImageState;
 use super::node::{Node, Readiness};
-use super::prepare::ImageState;
 use crate::event::{EventKind, Phase};
 use crate::names::ComponentName;
 use crate::plan::gates;

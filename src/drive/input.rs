@@ -180,3 +180,40 @@ pub enum Call {
     /// Read the last log lines of a component.
     LogTail(ComponentName, ContainerId),
 }
+
+impl Call {
+    /// The component that it is about.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        match self {
+            Self::Inspect(name, _)
+            | Self::Start(name, _)
+            | Self::Stop(name, ..)
+            | Self::Remove(name, ..)
+            | Self::Rename(name, ..)
+            | Self::LogTail(name, _) => Some(name.as_str()),
+            Self::Create(request) => Some(request.component.as_str()),
+            _ => None,
+        }
+    }
+
+    /// What it does, for a trace.
+    #[must_use]
+    pub const fn verb(&self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Inspect(..) => "inspect",
+            Self::FindImage(_) => "find image",
+            Self::ObtainImage { .. } => "obtain image",
+            Self::CreateNetwork(..) => "create network",
+            Self::CreateVolume(..) => "create volume",
+            Self::Create(_) => "create",
+            Self::Start(..) => "start",
+            Self::Stop(..) => "stop",
+            Self::Remove(..) => "remove",
+            Self::Rename(..) => "rename",
+            Self::RemoveSurplus(_) => "remove surplus",
+            Self::LogTail(..) => "read log",
+        }
+    }
+}

@@ -19,9 +19,12 @@ pub mod stop;
 mod advance;
 mod exits;
 mod finish;
+mod images;
+mod objects;
 mod observe;
-mod prepare;
 mod probing;
+mod results;
+mod retry;
 mod verdict;
 
 #[cfg(test)]

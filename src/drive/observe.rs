@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::driver::{Driver, ENGINE_PATIENCE, ObserveInFlight, SLOW_TICK};
 use super::input::Call;
 use super::node::{Node, Track};
-use super::prepare::pause;
+use super::retry::pause;
 use crate::engine::{EngineError, ErrorKind, HealthStatus, Observed, ObservedContainer, Status};
 use crate::event::{EventKind, Failure, Outcome, Phase};
 use crate::names::{ComponentName, ContainerId};
@@ -58,11 +58,12 @@ impl Driver {
     pub(super) fn take_observed(&mut self, result: Result<Box<Observed>, EngineError>) {
         let Some(asked) = self.observing.take() else { return };
         self.last_observed = self.now;
-        let observed = match result {
+        let mut observed = match result {
             Ok(observed) => *observed,
             Err(error) => return self.observe_failed(&asked, &error),
         };
         self.list_failures = None;
+        diff::adopt_names(&self.cluster, &mut observed);
         self.observed_asked = asked.at;
         let is_first = self.observed.is_none();
         if is_first && self.refuse_foreign(&observed) {
@@ -209,13 +210,14 @@ impl Driver {
 
     /// Makes what was seen of a component's containers its state.
     fn reflect(&mut self, name: &ComponentName, containers: Vec<ObservedContainer>) {
-        let image_id = self.image_id_of(name);
         let Some(node) = self.nodes.get_mut(name) else { return };
+        let image_id = self.images.get(&node.component.image).and_then(|state| state.info()).map(|info| &*info.id);
         let is_first = !std::mem::replace(&mut node.seen, true);
         node.containers = containers;
-        let standing = diff::Standing::judge(&node.component, image_id.as_deref(), &node.containers);
-        let Some(container) = standing.current else {
-            return self.reflect_absence(name, standing.outdated.first().map(|(_, why)| *why));
+        let standing = diff::Standing::judge(&node.component, image_id, &node.containers);
+        let Some(container) = standing.current.cloned() else {
+            let why = standing.outdated.first().map(|(_, why)| *why);
+            return self.reflect_absence(name, why);
         };
         if is_first && !is_up(&container) {
             node.baseline = container.state.started_at;
@@ -320,8 +322,8 @@ impl Driver {
         }
     }
 
-    pub(super) fn image_id_of(&self, name: &ComponentName) -> Option<String> {
-        self.nodes.get(name).and_then(|node| self.image_ids().remove(&node.component.image))
+    pub(super) fn image_id_of(&self, node: &Node) -> Option<&str> {
+        self.images.get(&node.component.image).and_then(|state| state.info()).map(|info| info.id.as_str())
     }
 
     /// Ids of the images that are known.

@@ -244,14 +244,14 @@ impl<E: Engine, P: Prober> Shell<E, P> {
 
     fn call(&mut self, call: Call) {
         let context = self.context.clone();
-        let span = info_span!("component", name = subject(&call).unwrap_or("cluster"));
+        let span = info_span!("component", name = call.subject().unwrap_or("cluster"));
         let changes = !matches!(
             call,
             Call::Observe | Call::Inspect(..) | Call::FindImage(_) | Call::ObtainImage { .. } | Call::LogTail(..)
         );
         let (cluster, labels) = (self.cluster.clone(), self.labels.clone());
         let task = async move {
-            debug!(call = verb(&call), "begins");
+            debug!(call = call.verb(), "begins");
             let done = context.make(call, cluster, labels).await;
             _ = context.outbox.send(Input::Done(done));
         };
@@ -367,36 +367,5 @@ fn trace_event(event: &Event) {
         }
         EventKind::Warning { message } => tracing::warn!("{message}"),
         other => debug!(?other, "event"),
-    }
-}
-
-fn subject(call: &Call) -> Option<&str> {
-    match call {
-        Call::Inspect(name, _)
-        | Call::Start(name, _)
-        | Call::Stop(name, ..)
-        | Call::Remove(name, ..)
-        | Call::Rename(name, ..)
-        | Call::LogTail(name, _) => Some(name.as_str()),
-        Call::Create(request) => Some(request.component.as_str()),
-        _ => None,
-    }
-}
-
-const fn verb(call: &Call) -> &'static str {
-    match call {
-        Call::Observe => "observe",
-        Call::Inspect(..) => "inspect",
-        Call::FindImage(_) => "find image",
-        Call::ObtainImage { .. } => "obtain image",
-        Call::CreateNetwork(..) => "create network",
-        Call::CreateVolume(..) => "create volume",
-        Call::Create(_) => "create",
-        Call::Start(..) => "start",
-        Call::Stop(..) => "stop",
-        Call::Remove(..) => "remove",
-        Call::Rename(..) => "rename",
-        Call::RemoveSurplus(_) => "remove surplus",
-        Call::LogTail(..) => "read log",
     }
 }

@@ -119,7 +119,7 @@ impl<E: Engine, R: FnMut(Event)> Stopping<'_, E, R> {
                 // One call without an answer may have been lost on its way, two were not.
                 Err(error) if error.kind.is_transient() && (Instant::now() < until || attempt == 0) => {
                     attempt += 1;
-                    tokio::time::sleep(super::prepare::pause(attempt)).await;
+                    tokio::time::sleep(super::retry::pause(attempt)).await;
                 }
                 other => return other,
             }

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::labels;
 use super::request::Subnet;
 use crate::cluster::HealthCheck;
 use crate::cluster::PortBinding;
@@ -47,6 +48,28 @@ pub struct Observed {
     pub foreign_containers: Vec<Foreign>,
     /// Subnets of every network of the engine, and on a local engine those of the host's routes.
     pub subnets_in_use: Vec<Subnet>,
+}
+
+impl Observed {
+    /// Names components as they are shown: `web` is `web-1` once there is a `web-2`, and `web` again when that is gone,
+    /// whatever was true when their containers were made.
+    pub fn name_components(&mut self) {
+        let mut highest: BTreeMap<String, u32> = BTreeMap::new();
+        for (service, number) in self.containers.iter().filter_map(ObservedContainer::identity) {
+            let top = highest.entry(service.to_owned()).or_default();
+            *top = number.max(*top);
+        }
+        for container in &mut self.containers {
+            let Some((service, number)) = container.identity() else { continue };
+            let is_alone = highest.get(service) == Some(&1);
+            let name = if is_alone { service.to_owned() } else { format!("{service}-{number}") };
+            // A label that isn't a name stands as it is.
+            if let Ok(name) = name.parse() {
+                container.component = name;
+            }
+        }
+        self.containers.sort_by(|a, b| (&a.component, &a.name).cmp(&(&b.component, &b.name)));
+    }
 }
 
 /// A container that isn't ours.
@@ -94,6 +117,12 @@ impl ObservedContainer {
     #[must_use]
     pub fn label(&self, key: &str) -> Option<&str> {
         self.labels.get(key).map(String::as_str)
+    }
+
+    /// Its service and number, which stay the same when the number of the service's containers changes.
+    #[must_use]
+    pub fn identity(&self) -> Option<(&str, u32)> {
+        Some((self.label(labels::COMPOSE_SERVICE)?, self.label(labels::COMPOSE_NUMBER)?.parse().ok()?))
     }
 }
 

@@ -12,22 +12,22 @@ use crate::names::{ComponentName, ServiceName};
 
 /// The containers of one component, judged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct Standing<'a> {
     /// The one that stays: right configuration, right image, not broken.
-    pub current: Option<ObservedContainer>,
+    pub current: Option<&'a ObservedContainer>,
     /// Those that have to go, with the reason.
-    pub outdated: Vec<(ObservedContainer, &'static str)>,
+    pub outdated: Vec<(&'a ObservedContainer, &'static str)>,
 }
 
-impl Standing {
+impl<'a> Standing<'a> {
     /// Judges `containers`, all of one component. `image_id` is None while the image isn't known.
     #[must_use]
-    pub fn judge(component: &Component, image_id: Option<&str>, containers: &[ObservedContainer]) -> Self {
+    pub fn judge(component: &Component, image_id: Option<&str>, containers: &'a [ObservedContainer]) -> Self {
         let mut standing = Self::default();
         let mut fitting: Vec<&ObservedContainer> = Vec::new();
         for container in containers {
             match misfit(component, image_id, container) {
-                Some(why) => standing.outdated.push((container.clone(), why)),
+                Some(why) => standing.outdated.push((container, why)),
                 None => fitting.push(container),
             }
         }
@@ -37,8 +37,8 @@ impl Standing {
             (!running, c.name != component.container_name, std::cmp::Reverse(c.created_at))
         });
         let mut fitting = fitting.into_iter();
-        standing.current = fitting.next().cloned();
-        standing.outdated.extend(fitting.map(|c| (c.clone(), "there is another container for it")));
+        standing.current = fitting.next();
+        standing.outdated.extend(fitting.map(|c| (c, "there is another container for it")));
         standing
     }
 }
@@ -92,7 +92,7 @@ pub fn plan(cluster: &Cluster, observed: &Observed, image_ids: &BTreeMap<String,
     plan
 }
 
-fn summarize(component: &Component, standing: &Standing) -> (&'static str, &'static str) {
+fn summarize(component: &Component, standing: &Standing<'_>) -> (&'static str, &'static str) {
     match (&standing.current, standing.outdated.first()) {
         (_, Some((_, why))) => ("replace", why),
         (None, None) => ("create", "it isn't there"),
@@ -112,14 +112,11 @@ pub fn assign_containers(
     cluster: &Cluster,
     observed: &Observed,
 ) -> (BTreeMap<ComponentName, Vec<ObservedContainer>>, Vec<ObservedContainer>) {
-    let mut by_identity: BTreeMap<(String, u32), &ComponentName> = BTreeMap::new();
-    for (name, component) in &cluster.components {
-        by_identity.insert((component.service.to_string(), component.number), name);
-    }
+    let by_identity = by_identity(cluster);
     let mut found: BTreeMap<ComponentName, Vec<ObservedContainer>> = BTreeMap::new();
     let mut surplus = Vec::new();
     for container in &observed.containers {
-        match identity(container).and_then(|identity| by_identity.get(&identity)) {
+        match container.identity().and_then(|(service, number)| by_identity.get(&(service, number))) {
             Some(name) => found.entry((*name).clone()).or_default().push(container.clone()),
             None => surplus.push(container.clone()),
         }
@@ -127,10 +124,22 @@ pub fn assign_containers(
     (found, surplus)
 }
 
-fn identity(container: &ObservedContainer) -> Option<(String, u32)> {
-    let service = container.label(labels::COMPOSE_SERVICE)?;
-    let number = container.label(labels::COMPOSE_NUMBER)?.parse().ok()?;
-    Some((service.to_owned(), number))
+fn by_identity(cluster: &Cluster) -> BTreeMap<(&str, u32), &ComponentName> {
+    let identify = |(name, component)| {
+        let component: &Component = component;
+        ((component.service.as_str(), component.number), name)
+    };
+    cluster.components.iter().map(identify).collect()
+}
+
+/// Names observed containers as the file does, so that what is known of `web` holds for `web-1` when there is to be a
+/// `web-2`.
+pub fn adopt_names(cluster: &Cluster, observed: &mut Observed) {
+    let by_identity = by_identity(cluster);
+    for container in &mut observed.containers {
+        let name = container.identity().and_then(|identity| by_identity.get(&identity).copied()).cloned();
+        container.component = name.unwrap_or_else(|| container.component.clone());
+    }
 }
 
 /// Whether the container is a replica too many of a service that the file has.

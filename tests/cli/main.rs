@@ -8,7 +8,17 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod addresses;
+mod commands;
+mod engines;
+mod files;
+mod gates;
+mod interop;
+mod interruption;
+mod output;
+mod probes;
 mod start;
+mod templates;
 
 // mod bad_input;
 // mod failures;

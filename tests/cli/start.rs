@@ -156,8 +156,12 @@ services:
     assert_eq!(cluster.components(), ["client", "web-1", "web-2", "web-3"]);
     let ids = |all: Vec<(String, String, String)>| all.into_iter().map(|(_, id, _)| id).collect::<Vec<_>>();
     assert!(ids(cluster.identities()).contains(&only[0].1), "the client is left alone");
+    let (_, answer) = http_get(&cluster.address("web-3", 8080), "/connect?peer=web-1:8080");
+    assert!(answer.contains(" connected in "), "the first one's new name leads to it: {answer}");
     let (status, answer) = http_get(&cluster.address("client", 8080), "/resolve?name=web");
     assert_eq!(status, 200, "the name of a scaled service stays with DNS: {answer}");
+
+    cluster.ok(&["exec", "web-1", "probe-target", "env"]);
 
     cluster.edit("  web:\n", "  web:\n    scale: 2\n");
     cluster.ok(&["up"]);

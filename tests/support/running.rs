@@ -33,6 +33,11 @@ impl Running {
         self.begun.elapsed()
     }
 
+    /// Whether it hasn't ended.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// What it wrote so far.
     pub(crate) fn so_far(&self) -> String {
         format!("{}{}", self.out.text(), self.err.text())

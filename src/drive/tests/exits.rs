@@ -177,3 +177,12 @@ async fn an_optional_job_that_fails_opens_its_gate() {
     assert_eq!(ran.phases("web").last(), Some(&Phase::Ready), "{}", ran.story());
     ran.is(Outcome::Ready);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_job_is_not_ready_while_it_runs() {
+    let mut job = plain("job");
+    job.completes = true;
+    let engine = engine(1).behave("job", Behaviour::exits(secs(7), 1));
+    let ran = up(&engine, &cluster([job, http("web")])).await.is(Outcome::Failed);
+    assert!(!ran.phases("job").contains(&Phase::Ready), "{}", ran.story());
+}

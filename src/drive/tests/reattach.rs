@@ -192,3 +192,54 @@ async fn probes_needs_and_gates_may_change_without_a_replacement() {
     up(&engine, &other).await.is(Outcome::Ready);
     assert_eq!(fingerprint(&engine), before);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_old_container_does_not_stand_for_the_new_one_while_its_image_is_pulled() {
+    let engine = engine(1).with_pullable("image:2", secs(5));
+    let first = cluster([http("a"), gated(http("b"), GateCondition::Ready, "a")]);
+    up(&engine, &first).await.is(Outcome::Ready);
+    let mut second = changed(&first, "a");
+    second.components.get_mut("a").unwrap().image = "image:2".into();
+    let old = find(&engine, "a").id;
+    let ran = up(&engine, &second).await.is(Outcome::Ready);
+    assert!(ran.took > secs(5), "{}", ran.story());
+    assert_ne!(find(&engine, "a").id, old);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_component_can_be_started_while_what_it_waits_for_runs_already() {
+    let engine = engine(1);
+    let cluster = cluster([http("a"), gated(http("b"), GateCondition::Ready, "a")]);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    engine.crash("b", 1);
+    let options = crate::drive::driver::Options { only: Some([name("b")].into()), ..Default::default() };
+    let ran = up_with(&engine, &cluster, options).await.is(Outcome::Ready);
+    assert!(ran.took < secs(1), "{}", ran.story());
+    assert!(ran.phases("a").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_completed_and_an_early_exit_do_not_confuse_a_reattach() {
+    let mut job = plain("job");
+    job.completes = true;
+    let engine = engine(1)
+        .behave("job", Behaviour::exits(ms(60), 0))
+        .behave("a", Behaviour::default().needs(["b"]).gives_up(ms(100), 3))
+        .behave("b", Behaviour::ready_after(ms(900)));
+    let parts = [
+        member(http("a"), &["b"]),
+        member(http("b"), &["a"]),
+        gated(plain("last"), GateCondition::Completed, "job"),
+        job,
+    ];
+    let cluster = cluster(parts);
+    // Cut while `a` has exited early and waits for `b`.
+    for cut in [200, 300, 400, 600, 800] {
+        cut_short(&engine, &cluster, Default::default(), ms(cut)).await;
+    }
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    assert_eq!(calls(&engine, Op::Start, "job").len(), 1);
+    let before = fingerprint(&engine);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    assert_eq!(before, fingerprint(&engine));
+}

@@ -215,3 +215,73 @@ async fn lost_events_cost_time_and_nothing_else() {
         assert_eq!(ran.phases("a").last(), Some(&Phase::Failed));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_list_that_hangs_is_asked_for_again() {
+    let engine = engine(1).behave("a", Behaviour::ready_after(secs(2)));
+    let world = engine.clone();
+    let cluster = cluster([http("a")]);
+    let (ran, ()) = tokio::join!(up(&engine, &cluster), async move {
+        tokio::time::sleep(ms(1900)).await;
+        // The list that would confirm the verdict is never answered.
+        world.set_faults(Faults { timeout: 1.0, ..Faults::none() }.until(ms(2300)));
+    });
+    assert!(ran.is(Outcome::Ready).took < secs(15));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_whose_lists_take_two_seconds_still_comes_to_a_verdict() {
+    use crate::engine::fake::Latency;
+    let engine = engine(1).latency(Latency { call: (secs(2), secs(2)), ..Latency::default() });
+    let ran = up(&engine, &cluster([http("a"), checked("b"), plain("c")])).await.is(Outcome::Ready);
+    assert!(ran.took < secs(30), "{:?}", ran.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_great_many_http_probes_do_not_starve_the_verdict() {
+    let names: Vec<String> = (0..300).map(|n| format!("c{n}")).collect();
+    let engine = engine(1);
+    let options = Options { timeout: Some(secs(120)), probes_per_second: 100, ..Options::default() };
+    up_with(&engine, &cluster(names.iter().map(|name| http(name))), options).await.is(Outcome::Ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_calls_it_unhealthy_once_does_not_make_a_busy_loop() {
+    // Its own checks take longer than the engine allows it, but pass now and then for convoke.
+    let mut short = checked("a");
+    if let Some(health) = &mut short.probes.health {
+        health.interval = secs(1);
+        health.retries = 1;
+    }
+    let behaviour = Behaviour::ready_after(ms(1500));
+    let engine = engine(1).behave("a", behaviour).behave("b", Behaviour::ready_after(secs(20)));
+    let ran = up(&engine, &cluster([short, http("b")])).await.is(Outcome::Ready);
+    assert!(engine.journal().len() < 200, "{}", engine.journal().len());
+    assert!(ran.took < secs(25), "{:?}", ran.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_network_of_the_same_name_does_not_split_the_cluster() {
+    use crate::engine::{CreateNetwork, Engine, labels};
+    let engine = engine(1);
+    let first = cluster([http("a")]);
+    up(&engine, &first).await.is(Outcome::Ready);
+    let on = engine.containers()[0].networks["test_default"].network_id.clone();
+    // A create call of a run that was killed takes effect late.
+    let twin = CreateNetwork {
+        name: "test_default".into(),
+        labels: [(labels::CLUSTER.to_owned(), "test".to_owned())].into(),
+        driver: None,
+        driver_opts: Default::default(),
+        internal: false,
+        attachable: false,
+        subnet: None,
+        gateway: None,
+        ip_range: None,
+    };
+    engine.create_network(&twin).await.unwrap();
+    up(&engine, &cluster([http("a"), http("b")])).await.is(Outcome::Ready);
+    assert!(engine.containers().iter().all(|container| container.networks["test_default"].network_id == on));
+    stop_all(&engine, &first, &down()).await.is(Outcome::Ready);
+    assert_eq!(engine.networks_and_volumes().0.len(), 0);
+}

@@ -20,6 +20,10 @@ use crate::names::ContainerId;
 /// longer than any: a stop with a client limit shorter than its grace period fails while the engine goes on.
 pub(super) const CLIENT_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Describing itself takes the engine's locks one after the other: slow under load, for ever where it is deadlocked
+/// (seen on 20.10.24: containers that ended while others left the same network).
+const SELF_DESCRIPTION: Duration = Duration::from_secs(20);
+
 /// A version of the engine's API, such as 1.41.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ApiVersion {
@@ -94,9 +98,10 @@ impl DockerEngine {
             .map_err(|message| refused(Verb::Connect(host.unwrap_or("the configured address").to_owned()), message))?;
         let verb = Verb::Connect(address.to_string());
         let docker = client(&address).map_err(|error| with_hint(explain(verb.clone(), error), &address))?;
-        let questions =
-            async { tokio::try_join!(docker.version(), docker.info()).map(|(version, info)| (version, info)) };
-        let (version, info) = within(QUESTION, verb, questions).await.map_err(|error| with_hint(error, &address))?;
+        let (version, info) = tokio::try_join!(within(QUESTION, verb.clone(), docker.version()), async {
+            within(SELF_DESCRIPTION, verb, docker.info()).await.map_err(stuck)
+        },)
+        .map_err(|error| with_hint(error, &address))?;
         let api = negotiated(&version);
         let docker = agree(docker).await;
         let inner = Inner {
@@ -123,8 +128,9 @@ impl DockerEngine {
 
     pub(super) async fn ask_info(&self) -> Result<EngineInfo> {
         let docker = self.docker();
-        let questions = async { tokio::try_join!(docker.version(), docker.info()) };
-        let (version, info) = within(QUESTION, Verb::AskVersion, questions).await?;
+        let (version, info) = tokio::try_join!(within(QUESTION, Verb::AskVersion, docker.version()), async {
+            within(SELF_DESCRIPTION, Verb::AskVersion, docker.info()).await.map_err(stuck)
+        },)?;
         Ok(engine_info(&self.inner.address, negotiated(&version), &version, &info))
     }
 
@@ -221,6 +227,17 @@ fn pools_of(info: &SystemInfo) -> Vec<AddressPool> {
         })
         .collect();
     if configured.is_empty() { default_pools() } else { configured }
+}
+
+/// The version was told at once, and the rest isn't coming: that is another trouble than no engine.
+fn stuck(mut error: EngineError) -> EngineError {
+    if let ErrorKind::Timeout(limit) = error.kind {
+        let seconds = limit.as_secs();
+        error.message = format!(
+            "it is there but hasn't described itself for {seconds} s: overloaded, or stuck; if `docker info` hangs too, restart it"
+        );
+    }
+    error
 }
 
 /// Says what to do where it isn't the engine that is missing but the right to talk to it.

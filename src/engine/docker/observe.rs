@@ -37,6 +37,7 @@ impl DockerEngine {
             subnets_in_use: subnets::in_use(&networks, &self.host_routes()),
             ..Observed::default()
         };
+        observed.name_components();
         self.sort_networks(cluster, &networks, &mut observed);
         sort_volumes(cluster, volumes.volumes.unwrap_or_default(), &mut observed);
         Ok(observed)
@@ -60,13 +61,11 @@ impl DockerEngine {
     async fn inspect_all(&self, listed: &[ContainerSummary]) -> Result<Vec<ObservedContainer>> {
         let ids: Vec<ContainerId> = listed.iter().filter_map(|one| ContainerId::new(one.id.clone()?).ok()).collect();
         let inspections = ids.into_iter().map(|id| async move { self.inspect_container(&id).await });
-        let mut found: Vec<ObservedContainer> = stream::iter(inspections)
+        stream::iter(inspections)
             .buffer_unordered(INSPECTIONS)
             .try_filter_map(|one| async move { Ok(one) })
             .try_collect()
-            .await?;
-        found.sort_by(|a, b| (&a.component, &a.name).cmp(&(&b.component, &b.name)));
-        Ok(found)
+            .await
     }
 
     pub(super) async fn inspect_container(&self, id: &ContainerId) -> Result<Option<ObservedContainer>> {

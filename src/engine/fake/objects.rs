@@ -215,7 +215,7 @@ impl World {
             self.observed_networks().into_iter().partition(|network| is_ours(&network.labels));
         let (volumes, other_volumes): (Vec<_>, Vec<_>) =
             self.volumes.iter().partition(|(_, volume)| is_ours(&volume.labels));
-        Observed {
+        let mut observed = Observed {
             containers: ours.into_iter().filter_map(Container::observed).collect(),
             networks,
             other_networks,
@@ -226,7 +226,9 @@ impl World {
             other_volumes: other_volumes.into_iter().map(|(name, _)| name.clone()).collect(),
             foreign_containers: others.into_iter().map(foreign).collect(),
             subnets_in_use: self.subnets_in_use(),
-        }
+        };
+        observed.name_components();
+        observed
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Scenario {
     pub(super) doomed: BTreeSet<String>,
     /// Convoke is killed after these times, one after another.
     pub(super) cuts: Vec<Duration>,
+    /// After these times, one after another, somebody else removes a container.
+    pub(super) vandalism: Vec<Duration>,
     /// Between two runs the configuration of these changes.
     pub(super) changes: Vec<String>,
 }
@@ -60,15 +62,18 @@ pub(super) fn draw(seed: u64) -> Scenario {
         engine = engine.behave(component.name.as_str(), behaviour.clone());
     }
     let engine = engine.faults(faults.until(until));
-    let options = draw_options(&mut dice, &components);
+    // One that can't be ready need not take the full five minutes to be called late.
+    let timeout = (!doomed.is_empty()).then(|| secs(60));
+    let options = Options { timeout, ..draw_options(&mut dice, &components) };
     let cuts = if dice.percent(40) { (0..dice.from(1, 4)).map(|_| dice.ms(3000)).collect() } else { vec![] };
+    let vandalism = if dice.percent(20) { (0..dice.from(1, 3)).map(|_| dice.ms(4000)).collect() } else { vec![] };
     let changes = components.iter().map(|c| c.name.to_string()).filter(|_| dice.percent(8)).collect();
     let mut cluster = cluster(components);
     if dice.percent(15) {
         cluster.start = StartMode::Together;
         cluster.components.values_mut().for_each(|component| component.restarts_early_exit = true);
     }
-    Scenario { cluster, engine, options, crashes, until, doomed, cuts, changes }
+    Scenario { cluster, engine, options, crashes, until, doomed, cuts, vandalism, changes }
 }
 
 fn draw_options(dice: &mut Dice, components: &[Component]) -> Options {

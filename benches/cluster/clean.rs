@@ -1,0 +1,65 @@
+//! Removing what a measurement made, by name.
+
+use std::collections::HashMap;
+
+use anyhow::{Result, bail};
+use bollard::Docker;
+use bollard::errors::Error;
+use bollard::models::{ContainerSummary, Network};
+use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use tokio::time::{Duration, sleep};
+
+/// Removals in flight.
+const IN_FLIGHT: usize = 8;
+
+/// The containers whose names begin with `prefix`.
+pub(super) async fn containers(docker: &Docker, prefix: &str) -> Result<Vec<String>> {
+    let filters = HashMap::from([("name", vec![format!("^/?{prefix}")])]);
+    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+    let begins = |one: &ContainerSummary| {
+        one.names.iter().flatten().any(|name| name.trim_start_matches('/').starts_with(prefix))
+    };
+    let listed = docker.list_containers(Some(options)).await?;
+    Ok(listed.into_iter().filter(begins).filter_map(|one| one.id).collect())
+}
+
+/// The networks whose names begin with `prefix`.
+pub(super) async fn networks(docker: &Docker, prefix: &str) -> Result<Vec<String>> {
+    let begins = |one: &Network| one.name.as_ref().is_some_and(|name| name.starts_with(prefix));
+    let listed = docker.list_networks(None).await?;
+    Ok(listed.into_iter().filter(begins).filter_map(|one| one.id).collect())
+}
+
+/// Removes every container and network whose name begins with `prefix`, with as many calls in flight as given.
+pub(super) async fn concurrently(docker: &Docker, prefix: &str, in_flight: usize) -> Result<()> {
+    let removals = containers(docker, prefix).await?.into_iter().map(|id| async move {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        gone(docker.remove_container(&id, Some(options)).await)
+    });
+    stream::iter(removals).buffer_unordered(in_flight).try_collect::<Vec<()>>().await?;
+    for id in networks(docker, prefix).await? {
+        gone(docker.remove_network(&id).await)?;
+    }
+    Ok(())
+}
+
+/// Removes it all, and looks again until nothing is left: a program that was ended may have a call in flight.
+pub(super) async fn all(docker: &Docker, prefix: &str) -> Result<()> {
+    for _ in 0..20 {
+        let removed = concurrently(docker, prefix, IN_FLIGHT).await;
+        if removed.is_ok() && containers(docker, prefix).await?.is_empty() && networks(docker, prefix).await?.is_empty()
+        {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+    bail!("objects named {prefix}… are left behind")
+}
+
+fn gone(result: Result<(), Error>) -> Result<()> {
+    match result {
+        Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) | Ok(()) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,105 @@
+//! Convoke against `docker compose up --wait` and against what the engine itself can do, in one run.
+//!
+//! `cargo bench --bench cluster -- [FILTER]` runs the cases whose name contains FILTER and prints Markdown tables;
+//! `docs/performance.md` tells what each measures. Sides take turns, and what counts is the median. A missed target is
+//! marked and changes nothing else: the exit code is non-zero on errors only.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `CONVOKE_BENCH_RUNS` | measurements of each side (5) |
+//! | `CONVOKE_BIN` | the program (target/release/convoke) |
+//! | `COMPOSE_BIN` | docker compose v2; without it: the plugin of `docker`, or `docker-compose` if that is v2 |
+
+mod bare;
+mod bench;
+mod blueprint;
+mod clean;
+mod endings;
+mod files;
+mod machine;
+mod memory;
+mod order;
+mod program;
+mod running;
+mod starts;
+mod table;
+
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+
+use anyhow::{Result, anyhow, bail};
+use bench::Bench;
+use futures::FutureExt;
+use table::Report;
+
+fn main() -> ExitCode {
+    // `cargo bench` passes --bench to every bench.
+    let filters: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            say(&format!("error: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(measure(&filters)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the cases and cleans up, however they end.
+async fn measure(filters: &[String]) -> Result<()> {
+    let bench = Bench::new().await?;
+    let cases = AssertUnwindSafe(run_cases(&bench, filters)).catch_unwind();
+    let result = tokio::select! {
+        biased;
+        signal = tokio::signal::ctrl_c() => signal.map_err(Into::into).and_then(|()| Err(anyhow!("interrupted"))),
+        result = cases => result.unwrap_or_else(|_| Err(anyhow!("the bench itself panicked"))),
+    };
+    clean::all(&bench.docker, &bench.prefix).await?;
+    result
+}
+
+async fn run_cases(bench: &Bench, filters: &[String]) -> Result<()> {
+    let wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
+    let mut report = Report::default();
+    let mut any = false;
+    for case in starts::CASES.iter().filter(|case| wanted(case.name)) {
+        any = true;
+        report.starts.push(starts::run(bench, case).await?);
+    }
+    for case in running::REATTACH.iter().filter(|case| wanted(case.name)) {
+        any = true;
+        report.others.push(running::reattach(bench, case).await?);
+    }
+    if wanted("down") {
+        any = true;
+        report.others.push(running::down(bench).await?);
+    }
+    for case in endings::CASES.iter().filter(|case| wanted(case.name)) {
+        any = true;
+        report.others.push(endings::run(bench, case).await?);
+    }
+    if wanted("order") {
+        any = true;
+        report.others.extend(order::run(bench).await?);
+    }
+    for case in memory::CASES.iter().filter(|case| wanted(case.name)) {
+        any = true;
+        report.others.push(memory::run(bench, case).await?);
+    }
+    if !any {
+        bail!("no case has {} in its name", filters.join(" or "));
+    }
+    table::print(&machine::header(bench).await?, &report)
+}
+
+/// Progress, on standard error; the tables go to standard output.
+#[expect(clippy::print_stderr, reason = "a bench has no printer, and this is its one place for progress")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}

@@ -1,0 +1,145 @@
+//! Names, addresses, and connections to peers that aren't there yet.
+
+use crate::support::{TestCluster, http_get};
+
+/// A number in a line that the test image logs: `connected db:8080 in 1 ms, at 274 ms`.
+#[track_caller]
+fn milliseconds(line: &str, before: &str) -> u64 {
+    let rest = line.split_once(before).unwrap_or_else(|| panic!("no {before:?} in {line:?}")).1;
+    rest.split(' ').next().unwrap().parse().unwrap()
+}
+
+#[track_caller]
+fn line<'a>(log: &'a str, part: &str) -> &'a str {
+    log.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("no {part:?} in:\n{log}"))
+}
+
+#[test]
+fn a_peer_is_found_in_the_first_millisecond_and_connected_to_as_soon_as_it_listens() {
+    let cluster = TestCluster::new(
+        r#"
+x-target: &target
+  image: convoke-test/probe-target:latest
+  x-convoke: { ready: { http: { port: 8080, path: /ready } } }
+services:
+  eager:
+    <<: *target
+    command: [--connect, "late:8080", --connect-retry, 50ms]
+  late:
+    <<: *target
+    command: [--boot, 800ms]
+"#,
+    );
+    cluster.ok(&["up"]);
+    cluster.wait_until("the eager one is connected", |_| cluster.log("eager").contains("connected "));
+    let log = cluster.ok(&["logs", "--timestamps", "eager", "late"]).all();
+    let resolved = line(&log, "resolved late:8080 to ");
+    let address = cluster.address("late", 8080);
+    assert!(resolved.contains(&format!(" to {} in ", address.trim_end_matches(":8080"))), "{resolved}");
+    assert!(milliseconds(resolved, "asked at ") <= 5, "{resolved}");
+    assert!(milliseconds(resolved, " in ") < 100, "{resolved}");
+
+    let time = |part: &str, component: &str| -> jiff::Timestamp {
+        let of = |line: &&str| line.starts_with(component) && line.contains(part);
+        let line = log.lines().find(of).unwrap_or_else(|| panic!("no {part:?} of {component} in:\n{log}"));
+        line.split_whitespace().find_map(|word| word.parse().ok()).unwrap_or_else(|| panic!("no time in {line:?}"))
+    };
+    let late = time("connected late:8080", "eager").as_millisecond() - time("listening on", "late").as_millisecond();
+    assert!(late < 500, "connected {late} ms after the peer listened:\n{log}");
+}
+
+#[test]
+fn a_connection_to_a_peer_that_is_not_started_fails_fast() {
+    let cluster = TestCluster::new(
+        r#"
+services:
+  client:
+    image: convoke-test/probe-target:latest
+    command: [--connect, "gated:8080", --ready-after, 1500ms]
+    x-convoke: { ready: { http: { port: 8080, path: /ready } } }
+  gated:
+    image: convoke-test/probe-target:latest
+    depends_on: { client: { condition: service_healthy } }
+    x-convoke: { ready: { http: { port: 8080, path: /ready } } }
+"#,
+    );
+    cluster.ok(&["up"]);
+    let log = cluster.log("client");
+    let failed = line(&log, "failed gated:8080 in ");
+    assert!(milliseconds(failed, " in ") < 300, "{failed}");
+
+    cluster.ok(&["stop", "gated"]);
+    let (status, answer) = http_get(&cluster.address("client", 8080), "/connect?peer=gated:8080");
+    assert_eq!(status, 502, "{answer}");
+    assert!(milliseconds(&answer, " in ") < 300, "{answer}");
+}
+
+#[test]
+fn two_networks_keep_apart_who_does_not_share_one() {
+    let cluster = TestCluster::new(
+        r#"
+x-target: &target
+  image: convoke-test/probe-target:latest
+  x-convoke: { ready: { http: { port: 8080, path: /ready } } }
+services:
+  front:
+    <<: *target
+    networks: [outer]
+  middle:
+    <<: *target
+    networks: { outer: { aliases: [gateway] }, inner: {} }
+  back:
+    <<: *target
+    networks: [inner]
+networks:
+  outer: {}
+  inner: {}
+"#,
+    );
+    cluster.ok(&["up"]);
+    let ask = |from: &str, path: &str| http_get(&cluster.address(from, 8080), path);
+    for (from, to) in [("front", "middle"), ("front", "gateway"), ("middle", "back"), ("back", "middle")] {
+        let (status, answer) = ask(from, &format!("/connect?peer={to}:8080"));
+        assert_eq!(status, 200, "{from} to {to}: {answer}");
+    }
+    let (status, answer) = ask("front", "/resolve?name=back");
+    assert_eq!(status, 502, "they share no network: {answer}");
+    assert_eq!(cluster.container("middle").networks.len(), 2);
+}
+
+#[test]
+fn clusters_started_at_the_same_time_get_subnets_of_their_own() {
+    let compose = "services: { web: { image: 'convoke-test/probe-target:latest', x-convoke: { ready: { tcp: { port: 8080 } } } } }";
+    let clusters: Vec<_> = (0..4).map(|_| TestCluster::new(compose)).collect();
+    let runs: Vec<_> = clusters.iter().map(|cluster| cluster.begin(&["up"])).collect();
+    for run in runs {
+        run.end().exits(0);
+    }
+    let mut subnets: Vec<_> = clusters.iter().map(|c| c.observe().networks[0].subnet.unwrap().to_string()).collect();
+    subnets.sort();
+    subnets.dedup();
+    assert_eq!(subnets.len(), 4, "{subnets:?}");
+    assert!(subnets.iter().all(|subnet| subnet.starts_with("10.231.") && subnet.ends_with("/24")), "{subnets:?}");
+}
+
+#[test]
+fn a_name_owned_by_several_is_left_to_dns() {
+    let cluster = TestCluster::new(
+        r#"
+x-target: &target
+  image: convoke-test/probe-target:latest
+  x-convoke: { ready: { http: { port: 8080, path: /ready } } }
+services:
+  web:
+    <<: *target
+    scale: 2
+  client: *target
+"#,
+    );
+    cluster.ok(&["up"]);
+    let entries: Vec<_> = cluster.container("client").extra_hosts.into_iter().map(|(name, _)| name).collect();
+    assert!(entries.contains(&"web-1".to_owned()) && !entries.contains(&"web".to_owned()), "{entries:?}");
+    let (status, answer) = http_get(&cluster.address("client", 8080), "/resolve?name=web");
+    let both = ["web-1", "web-2"].map(|one| cluster.address(one, 0).replace(":0", ""));
+    assert!(status == 200 && both.iter().any(|address| answer.starts_with(address)), "{answer}, not of {both:?}");
+}
