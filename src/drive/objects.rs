@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::doubles::is_on;
 use super::driver::Driver;
 use super::input::Call;
-use super::retry::Retry;
+use super::retry::{ATTEMPTS, Retry};
 use crate::cluster::Network;
 use crate::engine::{CreateNetwork, EngineError, ErrorKind, Observed, ObservedNetwork, Subnet};
 use crate::event::{EventKind, Outcome};
@@ -198,7 +199,8 @@ impl Driver {
                 state.engine_picks = state.refused.len() >= 32;
                 self.observe_again = true;
             }
-            Err(error) if state.retry.again(now, &error) => {
+            // A taken name: a call that a killed convoke made came first, on an engine that allows only one.
+            Err(error) if state.retry.again(now, &error) || (is_taken(&error) && state.retry.attempts < ATTEMPTS) => {
                 state.in_doubt = Some(now);
                 self.note_trouble(&error);
                 self.observe_again = true;
@@ -272,12 +274,13 @@ fn find_network<'a>(
 ) -> Option<&'a ObservedNetwork> {
     let pool = if wanted.external { &observed.other_networks[..] } else { &[] };
     let of_name = || pool.iter().chain(&observed.networks).filter(|network| network.name == wanted.engine_name);
-    let members = |network: &ObservedNetwork| {
-        let on = |c: &&crate::engine::ObservedContainer| c.networks.values().any(|at| at.network_id == network.id);
-        observed.containers.iter().filter(on).count()
-    };
+    let members = |network: &ObservedNetwork| observed.containers.iter().filter(|c| is_on(c, network)).count();
     let same = of_name().find(|network| known.is_some_and(|known| known.id == network.id));
     same.or_else(|| of_name().rev().max_by_key(|network| members(network)))
+}
+
+fn is_taken(error: &EngineError) -> bool {
+    error.kind == ErrorKind::NameTaken
 }
 
 fn subnet_hint(network: &Network) -> Option<String> {

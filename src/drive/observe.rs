@@ -75,6 +75,7 @@ impl Driver {
         }
         self.take_surplus(surplus);
         self.take_objects(&observed, asked.at);
+        self.take_doubles(&observed);
         self.observed = Some(observed);
         for name in self.nodes.keys().cloned().collect::<Vec<_>>() {
             let containers = by_component.remove(&name).unwrap_or_default();

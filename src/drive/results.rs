@@ -77,6 +77,8 @@ impl Driver {
                 node.retry_at = now + pause(node.tries_in_row + 1);
                 // It may have run, and gone down with the engine that broke the connection.
                 node.outage |= error.kind == ErrorKind::Unreachable;
+                // Perhaps over a second network of one name: only a list shows it.
+                self.observe_again |= error.kind == ErrorKind::Conflict;
                 if node.phase == Phase::Starting {
                     self.enter(name, Phase::Created, None);
                 }

@@ -298,6 +298,10 @@ impl<E: Engine> Context<E> {
                 let result = engine.remove(&id, true).await;
                 Done::SurplusRemoved(id, result)
             }
+            Call::RemoveNetwork(id) => {
+                let result = engine.remove_network(&id).await;
+                Done::NetworkRemoved(id, result)
+            }
             Call::LogTail(name, id) => {
                 let lines = log_tail(engine, &id).await;
                 Done::LogTail(name, lines)

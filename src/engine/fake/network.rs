@@ -155,6 +155,11 @@ impl World {
             let Some(network) = self.networks.get(&at.network_id) else {
                 return Err((ErrorKind::NotFound, format!("network {} not found", at.network_name)));
             };
+            let of_name = self.networks.values().filter(|other| other.name == network.name).count();
+            if of_name > 1 {
+                let text = format!("network {} is ambiguous ({of_name} matches found on name)", network.name);
+                return Err((ErrorKind::Conflict, text));
+            }
             addresses.push(match at.fixed {
                 Some(address) => self.check_fixed(network, address)?,
                 None => self.free_address(network)?,
