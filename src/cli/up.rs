@@ -81,7 +81,12 @@ pub(super) async fn bring_up(
     let interrupt = session.interrupts.after(1);
     let end = shell::run(driver, engine.clone(), prober, interrupt, watchers.sink()).await;
     watchers.end().await;
-    if end.outcome != Outcome::Ready {
+    if end.outcome == Outcome::EngineUnreachable && !end.started_here.is_empty() {
+        // It was waited for long enough.
+        session.printer.progress(format_args!(
+            "what this run started is left to the engine: when it is back, convoke up goes on, convoke down removes it"
+        ));
+    } else if end.outcome != Outcome::Ready {
         let cleanup = Cleanup { session, engine: &engine, run, what: waiting.on_failure };
         cleanup.run(&name, end.started_here, end.outcome).await;
     }
