@@ -79,6 +79,8 @@ impl Driver {
                 self.observe_again |= error.kind == ErrorKind::Conflict;
                 // It may have run, and gone down with the engine that broke the connection.
                 node.outage |= error.kind == ErrorKind::Unreachable;
+                // Perhaps over a second network of one name: only a list shows it.
+                self.observe_again |= error.kind == ErrorKind::Conflict;
                 if node.phase == Phase::Starting {
                     self.enter(name, Phase::Created, None);
                 }
@@ -141,7 +143,8 @@ impl Driver {
         if (error.kind.is_transient() || retries) && node.failures_in_row < ATTEMPTS {
             return;
         }
-        self.fail_component(name, error.to_string(), hint_for(&error.kind));
+        let (what, hint) = self.blame(name, error);
+        self.fail_component(name, what, hint);
     }
 
     pub(super) fn take_surplus_removed(&mut self, id: &ContainerId, result: Result<(), EngineError>) {
@@ -196,22 +199,4 @@ fn fresh_container(
         created_at: None,
         host_network: false,
     }
-}
-
-/// What to try, by the kind of failure.
-fn hint_for(kind: &ErrorKind) -> Option<String> {
-    let text = match kind {
-        ErrorKind::PortTaken => {
-            "another process or container has the port: `docker ps` and `ss -ltnp` show which; or publish another"
-        }
-        ErrorKind::CommandInvalid => {
-            "the program isn't in the image, or can't be run: check `command` and `entrypoint`"
-        }
-        ErrorKind::ImageMissing => "check the image's name and tag",
-        ErrorKind::DiskFull => "free some space: `docker system df` shows what takes it",
-        ErrorKind::PoolExhausted => "unused networks are removed by `docker network prune`",
-        ErrorKind::NameTaken => "another container has its name: remove it, or choose another cluster name with -p",
-        _ => return None,
-    };
-    Some(text.to_owned())
 }

@@ -9,16 +9,17 @@
 mod support;
 
 mod addresses;
+mod bad_input;
 mod commands;
+mod engine_faults;
 mod engines;
+mod failures;
 mod files;
 mod gates;
 mod interop;
 mod interruption;
 mod output;
 mod probes;
+mod refusals;
 mod start;
 mod templates;
-
-// mod bad_input;
-// mod failures;
