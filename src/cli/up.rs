@@ -50,7 +50,8 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
         rebuild: args.build,
         ..basic_options(&store, &engine)
     };
-    bring_up(session, engine, cluster, options, &args.waiting, &store).await
+    let watchers = Watchers::begin(session, &store, &masker(&cluster));
+    bring_up(session, engine, cluster, options, &args.waiting, watchers).await
 }
 
 /// What every run has.
@@ -71,10 +72,8 @@ pub(super) async fn bring_up(
     cluster: Cluster,
     options: Options,
     waiting: &Waiting,
-    store: &Store,
+    watchers: Watchers,
 ) -> Result<u8, CliError> {
-    let masker = masker(&cluster);
-    let watchers = Watchers::begin(session, store, &masker);
     let (name, run) = (cluster.name.clone(), options.run.clone());
     let prober = session.prober(&engine);
     let driver = Driver::new(Arc::new(cluster), options);
