@@ -114,7 +114,7 @@ impl<E: Engine, P: Prober> Shell<E, P> {
         let masker = Masker::new(cluster.components.values().flat_map(|component| &component.secrets));
         Self {
             cluster: cluster.name.clone(),
-            labels: request::base_labels(cluster, &driver.options.run),
+            labels: request::image_labels(cluster),
             masker,
             driver,
             context: Context { engine, outbox },
