@@ -45,7 +45,7 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
         command: "up".into(),
         timeout: args.waiting.timeout,
         starts_in_flight: args.parallel.max(1),
-        publish_address: publish_address(session, &cluster, args.publish_address, is_local),
+        publish_address: publish_address(session, &cluster, args.publish_address, &engine),
         pool: pool(args.pool.as_deref())?,
         rebuild: args.build,
         ..basic_options(&store, &engine)
@@ -168,8 +168,9 @@ pub(super) fn note<E: std::fmt::Display>(result: Result<(), E>) {
 }
 
 /// Where ports without an address are published: on this machine only, if the engine is on it. Says so if it matters.
-fn publish_address(session: &Session, cluster: &Cluster, given: Option<IpAddr>, is_local: bool) -> IpAddr {
-    let address = given.unwrap_or(IpAddr::V4(if is_local { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED }));
+fn publish_address(session: &Session, cluster: &Cluster, given: Option<IpAddr>, engine: &DockerEngine) -> IpAddr {
+    let usual = if engine.known_info().shares_loopback() { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+    let address = given.unwrap_or(IpAddr::V4(usual));
     let matters = |c: &Component| c.spec.ports.iter().any(|port| port.host_ip.is_none());
     if given.is_none() && cluster.components.values().any(matters) {
         let note = format_args!("note: ports are published on {address} (--publish-address sets another)");

@@ -107,7 +107,8 @@ pub(super) enum Route {
 pub(super) struct Reach {
     mode: ReachMode,
     engine_host: IpAddr,
-    is_local: bool,
+    /// Ports published on 127.0.0.1 are ours to reach.
+    shares_loopback: bool,
     /// Whether container addresses can be tried at all.
     has_addresses: bool,
     state: Mutex<State>,
@@ -148,7 +149,7 @@ impl Reach {
     pub(super) fn new(mode: ReachMode, info: &EngineInfo, engine_host: IpAddr) -> Self {
         // Where addresses of containers mean nothing, a stranger may have them and answer.
         let has_addresses = info.is_local && info.operating_system != "Docker Desktop";
-        Self { mode, engine_host, is_local: info.is_local, has_addresses, state: Mutex::default() }
+        Self { mode, engine_host, shares_loopback: info.shares_loopback(), has_addresses, state: Mutex::default() }
     }
 
     pub(super) fn report(&self) -> ReachReport {
@@ -218,7 +219,7 @@ impl Reach {
     fn published(&self, target: &Target, port: u16, doubtful: bool) -> Route {
         let bound = target.published.iter().filter(|b| b.container_port == port && b.protocol == Protocol::Tcp);
         // Another machine's loopback isn't ours.
-        let mut usable = bound.filter(|b| self.is_local || !b.host_ip.is_some_and(|ip| ip.is_loopback()));
+        let mut usable = bound.filter(|b| self.shares_loopback || !b.host_ip.is_some_and(|ip| ip.is_loopback()));
         match usable.find_map(|b| Some((published_host(b, self.engine_host), b.host_port?))) {
             Some((ip, host_port)) => Route::Published { address: SocketAddr::new(ip, host_port), doubtful },
             None => Route::Nowhere(format!("port {port} isn't published where convoke could connect to it")),
@@ -349,7 +350,12 @@ mod tests {
         let info = EngineInfo {
             version: "20.10.24".into(),
             api_version: "1.41".into(),
-            address: "unix:///var/run/docker.sock".into(),
+            address: if is_local || operating_system == "Docker Desktop" {
+                "unix:///docker.sock"
+            } else {
+                "tcp://192.0.2.1:2375"
+            }
+            .into(),
             is_local,
             cpus: 2,
             operating_system: operating_system.into(),
@@ -503,5 +509,13 @@ mod tests {
         assert!(matches!(forced("direct").route(&nowhere, 80), Route::Nowhere(_)));
         assert_eq!(auto().route(&nowhere, 80), Route::Inside);
         assert!("ssh".parse::<ReachMode>().is_err());
+    }
+
+    #[test]
+    fn loopback_is_shared_with_a_virtual_machine_of_this_one() {
+        let desktop = reach(ReachMode::Auto, false, "Docker Desktop");
+        assert!(matches!(desktop.route(&target("a", Some(8080)), 80), Route::Published { .. }));
+        let remote = reach(ReachMode::Auto, false, "Debian GNU/Linux 12 (bookworm)");
+        assert_eq!(remote.route(&target("a", Some(8080)), 80), Route::Inside);
     }
 }
