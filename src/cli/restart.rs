@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::args::{Restart, Waiting};
 use super::error::{CliError, INTERRUPTED};
 use super::session::{Session, choose, now_text, run_id};
+use super::source;
 use super::up::{basic_options, bring_up, lock, note};
 use super::watchers::Watchers;
 use crate::drive::Options;
@@ -44,6 +45,8 @@ struct Again<'a> {
     command: &'static str,
     /// The chosen components; None: all.
     only: Option<BTreeSet<ComponentName>>,
+    /// Labels have none; a component that fails may log them all the same.
+    secrets: Vec<String>,
     _guard: Guard,
 }
 
@@ -58,13 +61,15 @@ impl<'a> Again<'a> {
         let observed = session.observe(&engine, &cluster).await?;
         let chosen = choose(&observed, &args.which.components)?;
         let only = (!args.which.components.is_empty()).then(|| chosen.into_iter().collect());
+        let given = session.all_files(&args.which.files.file);
+        let files = if given.is_empty() { store.source().unwrap_or_default().files } else { given };
+        let secrets = source::secrets_of(session, &files);
         let (waiting, run) = (args.waiting, run_id());
-        Ok(Some(Self { session, engine, cluster, store, waiting, run, command, only, _guard }))
+        Ok(Some(Self { session, engine, cluster, store, waiting, run, command, only, secrets, _guard }))
     }
 
-    /// Labels have no secrets: nothing is to be masked.
     fn watchers(&self) -> Watchers {
-        Watchers::begin(self.session, &self.store, &Masker::new(Vec::<String>::new()))
+        Watchers::begin(self.session, &self.store, &Masker::new(&self.secrets))
     }
 
     async fn stop(&self, watchers: &Watchers) -> Outcome {
@@ -83,7 +88,8 @@ impl<'a> Again<'a> {
 
     async fn start(self, watchers: Watchers) -> Result<u8, CliError> {
         let observed = self.session.observe(&self.engine, &self.cluster).await?;
-        let described = from_labels(&self.cluster, &observed);
+        let mut described = from_labels(&self.cluster, &observed);
+        described.components.values_mut().for_each(|component| component.secrets.clone_from(&self.secrets));
         note(self.store.set_wanted(Wanted::Up));
         let options = Options {
             run: self.run,
