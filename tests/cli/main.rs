@@ -4,6 +4,7 @@
     clippy::disallowed_methods,
     reason = "no runtime here whose clock could be paused: these tests wait for real"
 )]
+#![expect(clippy::unwrap_used, reason = "what fails in a test must panic, and its helpers are no test functions")]
 
 #[path = "../support/mod.rs"]
 mod support;
