@@ -1,6 +1,7 @@
 # What can be done here; `make help` lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
+PREFIX ?= /usr/local
 .PHONY: help setup engine images build demo test lint fmt bench install clean
 
 help: ## List the targets
@@ -35,8 +36,14 @@ fmt: ## Format the code
 bench: images ## Measure against docker compose and the engine's own limit
 	cargo bench --locked
 
-install: setup ## Install convoke into cargo's folder of programs
-	cargo install --locked --path .
+install: setup ## Install convoke, its completions and manual page below PREFIX (/usr/local)
+	cargo build --locked --release
+	install -D target/release/convoke $(DESTDIR)$(PREFIX)/bin/convoke
+	install -d $(DESTDIR)$(PREFIX)/share/{man/man1,bash-completion/completions,zsh/site-functions,fish/vendor_completions.d}
+	target/release/convoke man >$(DESTDIR)$(PREFIX)/share/man/man1/convoke.1
+	target/release/convoke completions bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/convoke
+	target/release/convoke completions zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_convoke
+	target/release/convoke completions fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/convoke.fish
 
 clean: ## Remove what was built (images stay in the engine)
 	cargo clean

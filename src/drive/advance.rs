@@ -33,7 +33,6 @@ impl Driver {
         self.advance_objects();
         if self.observed.is_some() {
             self.advance_surplus();
-            self.advance_doubles();
             self.advance_components();
             self.check_early_exits();
             self.advance_probes();

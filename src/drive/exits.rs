@@ -46,7 +46,8 @@ impl Driver {
             return self.enter(name, Phase::Restarting, Some(reason));
         }
         self.say_exit(name, code, oom, false);
-        let what = describe_exit(code, oom, &container.state.error);
+        let moment = self.nodes.get(name).map_or("", |node| node.moment_of_end(was_ready));
+        let what = describe_exit(code, oom, moment, &container.state.error);
         let hint = self.exit_hint(name, code, oom);
         self.fail_component(name, what, Some(hint));
     }
@@ -116,7 +117,9 @@ impl Driver {
             return "raise its memory limit (`mem_limit`)".into();
         }
         match code {
-            0 => "a job that is meant to end: `x-convoke: { completes: true }` says so".into(),
+            0 => format!(
+                "if it is a job that ends, `x-convoke: {{ completes: true }}` says so; else `convoke logs {name}`"
+            ),
             126 | 127 => "the program isn't in the image, or can't be run: check `command` and `entrypoint`".into(),
             137 => {
                 format!("it was killed: by `docker kill`, or its memory ran out; `convoke logs {name}` shows its end")
@@ -127,6 +130,15 @@ impl Driver {
 }
 
 impl Node {
+    /// How far it had come when it ended, for people. A job has no readiness of its own.
+    fn moment_of_end(&self, was_ready: bool) -> &'static str {
+        match (was_ready, self.component.completes) {
+            (_, true) => "",
+            (true, false) => " after it was ready",
+            (false, false) => " before it was ready",
+        }
+    }
+
     /// Whether an end with this code is what was wanted.
     fn completes(&self, code: i64, was_ready: bool) -> bool {
         let one_shot = self.readiness() == Readiness::Runs && self.component.spec.restart == RestartPolicy::No;
@@ -134,8 +146,8 @@ impl Node {
     }
 }
 
-fn describe_exit(code: i64, oom: bool, error: &str) -> String {
-    let base = if oom { format!("ran out of memory and was killed (exit {code})") } else { format!("exited {code}") };
+fn describe_exit(code: i64, oom: bool, moment: &str, error: &str) -> String {
+    let base = if oom { "ran out of memory and was killed".to_owned() } else { format!("exited {code}{moment}") };
     if error.is_empty() { base } else { format!("{base}: {error}") }
 }
 

@@ -89,8 +89,8 @@ pub enum Done {
     Changed(ComponentName, Result<(), EngineError>),
     /// [`Call::RemoveSurplus`].
     SurplusRemoved(ContainerId, Result<(), EngineError>),
-    /// [`Call::RemoveNetwork`].
-    NetworkRemoved(String, Result<(), EngineError>),
+    /// [`Call::RemoveTwin`].
+    TwinRemoved(String, Result<(), EngineError>),
     /// [`Call::LogTail`]: last lines.
     LogTail(ComponentName, Vec<String>),
 }
@@ -104,11 +104,11 @@ impl Done {
             Self::Inspected(_, _, result) => result.as_ref().err(),
             Self::Image(_, result) => result.as_ref().err(),
             Self::NetworkCreated(_, result) => result.as_ref().err(),
-            Self::NetworkRemoved(_, result) => result.as_ref().err(),
             Self::Created(_, result) => result.as_ref().err(),
             Self::VolumeCreated(_, result)
             | Self::Started(_, _, result)
             | Self::Changed(_, result)
+            | Self::TwinRemoved(_, result)
             | Self::SurplusRemoved(_, result) => result.as_ref().err(),
             Self::LogTail(..) => None,
         }
@@ -180,8 +180,8 @@ pub enum Call {
     Rename(ComponentName, ContainerId, String),
     /// Remove a replica too many.
     RemoveSurplus(ContainerId),
-    /// Remove a second network of one name, by its id.
-    RemoveNetwork(String),
+    /// Remove a network by id: another one has its name, and nothing is on it.
+    RemoveTwin(String),
     /// Read the last log lines of a component.
     LogTail(ComponentName, ContainerId),
 }
@@ -218,7 +218,7 @@ impl Call {
             Self::Remove(..) => "remove",
             Self::Rename(..) => "rename",
             Self::RemoveSurplus(_) => "remove surplus",
-            Self::RemoveNetwork(_) => "remove network",
+            Self::RemoveTwin(_) => "remove twin network",
             Self::LogTail(..) => "read log",
         }
     }

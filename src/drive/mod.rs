@@ -17,7 +17,7 @@ pub mod shell;
 pub mod stop;
 
 mod advance;
-mod doubles;
+mod blame;
 mod exits;
 mod finish;
 mod images;

@@ -294,13 +294,13 @@ impl<E: Engine> Context<E> {
             Call::Stop(name, id, grace) => Done::Changed(name, engine.stop(&id, grace).await),
             Call::Remove(name, id, volumes) => Done::Changed(name, engine.remove(&id, volumes).await),
             Call::Rename(name, id, to) => Done::Changed(name, engine.rename(&id, &to).await),
+            Call::RemoveTwin(id) => {
+                let result = engine.remove_network(&id).await;
+                Done::TwinRemoved(id, result)
+            }
             Call::RemoveSurplus(id) => {
                 let result = engine.remove(&id, true).await;
                 Done::SurplusRemoved(id, result)
-            }
-            Call::RemoveNetwork(id) => {
-                let result = engine.remove_network(&id).await;
-                Done::NetworkRemoved(id, result)
             }
             Call::LogTail(name, id) => {
                 let lines = log_tail(engine, &id).await;

@@ -19,7 +19,7 @@ impl Driver {
     /// Says "ready" when it is so: all probes fresh, and a list after the last pass shows all running since the same
     /// start.
     pub(super) fn check_verdict(&mut self) {
-        let is_tidy = self.surplus.is_empty() && !self.has_doubles();
+        let is_tidy = self.surplus.is_empty();
         if self.ending.is_some() || !self.all_settled() || !is_tidy || self.images_ready_at.is_none() {
             return;
         }

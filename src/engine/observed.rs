@@ -77,6 +77,8 @@ impl Observed {
 pub struct Foreign {
     /// Its name.
     pub name: String,
+    /// Our label: the other cluster that it belongs to.
+    pub cluster: Option<String>,
     /// Compose's project label.
     pub project: Option<String>,
     /// Host ports that it publishes.

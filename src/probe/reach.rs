@@ -1,7 +1,7 @@
 //! Which way leads to a container's ports: its own address, a published port, or a command inside it.
 //!
 //! Found out by trying, once per run. An address that accepts or refuses proves the direct way; one that stays silent
-//! for half a second although the container runs disproves it. A component that differs from the rest, such as one on
+//! for a while although the container runs disproves it. A component that differs from the rest, such as one on
 //! a macvlan network, gets a way of its own. Nothing is asked here: the prober tells what it saw.
 
 use std::collections::{BTreeMap, HashMap};
@@ -21,8 +21,11 @@ use crate::cluster::Protocol;
 use crate::engine::EngineInfo;
 use crate::names::{ComponentName, ContainerId};
 
-/// Silence for this long, of a container that runs, means that the way doesn't lead there.
-pub(super) const PATIENCE: Duration = Duration::from_millis(500);
+/// Silence for this long, of a container that runs, means that the way doesn't lead there. A busy machine loses the
+/// first ARP request now and then, and the kernel asks again only after a second.
+pub(super) const PATIENCE: Duration = Duration::from_millis(1500);
+/// The same where the way led to other containers: then it is most likely the component that is slow.
+const PATIENCE_IF_PROVEN: Duration = Duration::from_secs(10);
 
 /// Which ways may be used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -237,8 +240,9 @@ impl Reach {
             }
             Err(NoContact::Ours(_)) => false,
             Err(NoContact::NoRoute | NoContact::Silent(_)) => {
+                let patience = if state.direct == Some(true) { PATIENCE_IF_PROVEN } else { PATIENCE };
                 let seen = state.seen(target);
-                !seen.proven && seen.silent_for(begun) >= PATIENCE
+                !seen.proven && seen.silent_for(begun) >= patience
             }
         }
     }
@@ -250,6 +254,17 @@ impl Reach {
         let seen = state.seen(target);
         seen.own = Some(Way::Published);
         seen.silent_since = None;
+    }
+
+    /// Asking inside isn't possible either. True if its address is tried again, since that way leads to others.
+    pub(super) fn no_way_inside(&self, target: &Target) -> bool {
+        let mut state = self.state();
+        let back = self.mode == ReachMode::Auto && state.direct == Some(true) && !target.addresses.is_empty();
+        if back {
+            let seen = state.seen(target);
+            (seen.own, seen.silent_since) = (None, None);
+        }
+        back
     }
 
     /// The container doesn't run: its silence proves nothing.
@@ -388,12 +403,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn half_a_second_of_silence_disproves_it_if_the_container_runs() {
+    async fn long_silence_disproves_it_if_the_container_runs() {
         let (reach, a, b) = (auto(), target("a", Some(8080)), target("b", None));
         let begun = Instant::now();
         advance(Duration::from_millis(200)).await;
         assert!(!reach.direct_went(&a, SILENT, begun));
-        advance(Duration::from_millis(300)).await;
+        advance(PATIENCE - Duration::from_millis(200)).await;
         assert!(reach.direct_went(&a, SILENT, Instant::now()));
         reach.is_down(&a);
         assert!(!reach.direct_went(&a, SILENT, Instant::now()), "silence of a container that was down doesn't count");
@@ -412,6 +427,8 @@ mod tests {
         reach.direct_went(&a, Ok(()), Instant::now());
         let begun = Instant::now();
         advance(PATIENCE).await;
+        assert!(!reach.direct_went(&odd, SILENT, begun), "the way leads to others: it gets longer");
+        advance(PATIENCE_IF_PROVEN).await;
         assert!(reach.direct_went(&odd, SILENT, begun));
         reach.no_direct_way(&odd);
         assert_eq!((reach.route(&a, 80), reach.route(&odd, 80)), (direct(false), Route::Inside));
