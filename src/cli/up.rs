@@ -50,7 +50,8 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
         rebuild: args.build,
         ..basic_options(&store, &engine)
     };
-    bring_up(session, engine, cluster, options, &args.waiting, &store).await
+    let watchers = Watchers::begin(session, &store, &masker(&cluster));
+    bring_up(session, engine, cluster, options, &args.waiting, watchers).await
 }
 
 /// What every run has.
@@ -71,17 +72,20 @@ pub(super) async fn bring_up(
     cluster: Cluster,
     options: Options,
     waiting: &Waiting,
-    store: &Store,
+    watchers: Watchers,
 ) -> Result<u8, CliError> {
-    let masker = masker(&cluster);
-    let watchers = Watchers::begin(session, store, &masker);
     let (name, run) = (cluster.name.clone(), options.run.clone());
     let prober = session.prober(&engine);
     let driver = Driver::new(Arc::new(cluster), options);
     let interrupt = session.interrupts.after(1);
     let end = shell::run(driver, engine.clone(), prober, interrupt, watchers.sink()).await;
     watchers.end().await;
-    if end.outcome != Outcome::Ready {
+    if end.outcome == Outcome::EngineUnreachable && !end.started_here.is_empty() {
+        // It was waited for long enough.
+        session.printer.progress(format_args!(
+            "what this run started is left to the engine: when it is back, convoke up goes on, convoke down removes it"
+        ));
+    } else if end.outcome != Outcome::Ready {
         let cleanup = Cleanup { session, engine: &engine, run, what: waiting.on_failure };
         cleanup.run(&name, end.started_here, end.outcome).await;
     }

@@ -79,6 +79,8 @@ impl Driver {
                 self.observe_again |= error.kind == ErrorKind::Conflict;
                 // It may have run, and gone down with the engine that broke the connection.
                 node.outage |= error.kind == ErrorKind::Unreachable;
+                // Perhaps over a second network of one name: only a list shows it.
+                self.observe_again |= error.kind == ErrorKind::Conflict;
                 if node.phase == Phase::Starting {
                     self.enter(name, Phase::Created, None);
                 }
