@@ -41,11 +41,12 @@ on_26() {
   tests contract on_docker
   tests docker_engine
   tests cli start::
+  tests engines killed:: RUST_TEST_THREADS=1 CONVOKE_OWN_ENGINE="engine-26.sh $newer"
 }
 
 on_outage() {
   start engine-private.sh "$outage"
-  tests engines '' RUST_TEST_THREADS=1 CONVOKE_OWN_ENGINE="$outage"
+  tests engines '' RUST_TEST_THREADS=1 CONVOKE_OWN_ENGINE="engine-private.sh $outage"
 }
 
 if [[ $# == 0 ]]; then set -- 26 outage; fi

@@ -40,7 +40,7 @@ impl Driver {
             return self.enter(name, Phase::Restarting, Some("the engine was away".into()));
         }
         if node.component.restarts_early_exit && !unready.is_empty() && node.early_restarts < EARLY_RESTARTS {
-            let reason = format!("exited {code} while {} isn't ready", list(unready.iter()));
+            let reason = format!("exited {code} before {} was ready", list(unready.iter()));
             node.early_exit = Some(EarlyExit { peers: unready, at: now });
             self.say_exit(name, code, oom, true);
             return self.enter(name, Phase::Restarting, Some(reason));
@@ -58,9 +58,15 @@ impl Driver {
         }
     }
 
+    /// Peers that weren't ready when the component's last run began. That the run ended is known a moment later, on a
+    /// busy machine a second: what a peer is now doesn't say what the run met.
     fn unready_peers(&self, name: &ComponentName) -> std::collections::BTreeSet<ComponentName> {
         let Some(node) = self.nodes.get(name) else { return std::collections::BTreeSet::new() };
-        let unready = |peer: &&ComponentName| self.nodes.get(*peer).is_some_and(|p| !p.phase.is_settled());
+        let began = node.running_since;
+        // One that was ready itself had all it needed.
+        let is_late =
+            |peer: &Node| !peer.phase.is_settled() || (node.phase != Phase::Ready && peer.phase_since > began);
+        let unready = |peer: &&ComponentName| self.nodes.get(*peer).is_some_and(is_late);
         node.peers().filter(|peer| *peer != name).filter(unready).cloned().collect()
     }
 

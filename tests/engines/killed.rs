@@ -1,17 +1,12 @@
 //! The program is killed at any moment.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::hash::{BuildHasher, RandomState};
+use std::time::{Duration, Instant};
 
 use crate::five;
 
 /// So many moments, spread over the time of a start.
 const MOMENTS: u32 = 20;
-
-/// A number below 1000 that differs from run to run, for the moment with this number.
-fn chance(seed: u64, number: u32) -> u32 {
-    let mixed = (seed ^ u64::from(number) << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    u32::try_from((mixed >> 40) % 1000).unwrap()
-}
 
 #[test]
 fn killed_at_any_moment_the_next_command_just_works() {
@@ -22,9 +17,11 @@ fn killed_at_any_moment_the_next_command_just_works() {
     cluster.ok(&["down", "--volumes"]);
     engine.assert_empty();
 
-    let seed = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    // The hasher's keys differ from run to run.
+    let dice = RandomState::new();
     for number in 0..MOMENTS {
-        let moment = whole * (number * 1000 + chance(seed, number)) / (MOMENTS * 1000);
+        let chance = u32::try_from(dice.hash_one(number) % 1000).unwrap();
+        let moment = whole * (number * 1000 + chance) / (MOMENTS * 1000);
         let up = cluster.begin(&["up"]);
         std::thread::sleep(moment.saturating_sub(up.age()));
         up.kill();

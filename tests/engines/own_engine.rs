@@ -4,24 +4,27 @@ use std::process::Command;
 
 use crate::support::Api;
 
-/// Names it; `scripts/test-engines.sh` sets it.
-const NAME: &str = "CONVOKE_OWN_ENGINE";
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/engine-private.sh");
+/// Says which it is, as the script that starts and stops it and its name: `engine-private.sh one`.
+/// `scripts/test-engines.sh` sets it.
+const VARIABLE: &str = "CONVOKE_OWN_ENGINE";
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts");
 
-/// An engine of `scripts/engine-private.sh`. When this is dropped, the engine runs.
+/// An engine of our own. When this is dropped, the engine runs.
 pub(crate) struct OwnEngine {
+    script: String,
     name: String,
 }
 
 impl OwnEngine {
     /// The one that was made for these tests.
     pub(crate) fn of_tests() -> Self {
-        let name = std::env::var(NAME).unwrap_or_else(|_| {
-            panic!("{NAME} is unset: these tests end their engine; `make test-engines` gives them one")
+        let told = std::env::var(VARIABLE).unwrap_or_default();
+        let (script, name) = told.split_once(' ').unwrap_or_else(|| {
+            panic!("{VARIABLE} names no engine: these tests end theirs; `make test-engines` gives them one")
         });
         let host = std::env::var("DOCKER_HOST").unwrap_or_default();
         assert!(host.ends_with(&format!("/convoke-engine-{name}/sock")), "DOCKER_HOST={host} isn't the engine {name}");
-        Self { name }
+        Self { script: format!("{SCRIPTS}/{script}"), name: name.to_owned() }
     }
 
     /// Starts it, or finds it running.
@@ -61,8 +64,14 @@ impl OwnEngine {
         assert_eq!(volumes["Volumes"].as_array().map_or(0, Vec::len), 0, "{}: {volumes}", self.name);
     }
 
+    fn command(&self, what: &str) -> Command {
+        let mut command = Command::new(&self.script);
+        command.args([what, &self.name]);
+        command
+    }
+
     fn run(&self, what: &str) {
-        let output = Command::new(SCRIPT).args([what, &self.name]).output().unwrap();
+        let output = self.command(what).output().unwrap();
         assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
@@ -70,6 +79,6 @@ impl OwnEngine {
 impl Drop for OwnEngine {
     fn drop(&mut self) {
         // Whoever cleans up after a failed test needs it; that it can't be started is told there.
-        _ = Command::new(SCRIPT).args(["start", &self.name]).output();
+        _ = self.command("start").output();
     }
 }
