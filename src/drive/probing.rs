@@ -47,6 +47,10 @@ impl Driver {
             // A job is done when it has ended well, not while it runs.
             return;
         }
+        if node.dirty || node.inspecting.is_some() {
+            // Something happened to it: what is being looked at may be its end.
+            return;
+        }
         // One that was restarted has to last until the engine, too, calls it a good run.
         let restarted = node.policy_restarts > node.earlier_restarts;
         let due = node.running_since + if restarted { RUNS_FOR_AGAIN } else { RUNS_FOR };
