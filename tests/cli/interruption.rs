@@ -137,7 +137,7 @@ fn what_a_failed_run_started_is_stopped_kept_or_removed_as_asked() {
     let running = |cluster: &TestCluster| {
         cluster.observe().containers.iter().filter(|c| c.state.status == Status::Running).count()
     };
-    let deadline = ["up", "--timeout", "3s"];
+    let deadline = ["up", "--timeout", "6s"];
     cluster.run(&[&deadline[..], &["--on-failure", "keep"]].concat()).exits(3).says(&["stuck", "503"]);
     assert_eq!((cluster.components().len(), running(&cluster)), (2, 2));
     cluster.ok(&["down"]);
