@@ -2,11 +2,11 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PREFIX ?= /usr/local
-.PHONY: help setup engine images build demo test lint fmt bench install clean
+.PHONY: help setup engine images build demo test test-engines lint fmt bench install clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
-	  printf '  %-10s %s\n' "$$name" "$$text"; done
+	  printf '  %-13s %s\n' "$$name" "$$text"; done
 
 setup: ## Check the tools for building; install what Debian has
 	@scripts/setup.sh
@@ -26,6 +26,9 @@ demo: build engine ## Start three etcd members that need each other, look at the
 
 test: setup ## Run all tests, those on a real engine included
 	@scripts/test.sh
+
+test-engines: setup ## Run tests on engines of their own: a newer one, and one that goes away (root, Debian)
+	@scripts/test-engines.sh
 
 lint: setup ## Check format, lints, documentation, shell scripts and dependencies
 	@scripts/lint.sh

@@ -40,6 +40,7 @@ engine_is_stuck() { ! engine GET /networks --max-time 30 >/dev/null 2>&1; }
 # Where ensure-engine.sh had to start an engine of its own, everything goes there: DOCKER_HOST is set, and programs that
 # reach containers go through `inside`, into its network namespace.
 SPARE=$(dirname "$(dirname "$(realpath "${BASH_SOURCE[0]}")")")/target/spare-engine.env
+# shellcheck disable=SC2034  # used by the scripts that source this
 inside=()
 use_spare_engine() {
   [[ -z ${DOCKER_HOST:-} && -f $SPARE ]] || return 0

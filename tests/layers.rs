@@ -11,8 +11,8 @@ const LAYERS: [&str; 14] = [
 ];
 
 fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(dir).expect("src can be read") {
+        let path = entry.expect("src can be read").path();
         if path.is_dir() {
             rust_files(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
@@ -51,13 +51,13 @@ fn imports_point_down_the_list() {
     assert!(files.len() > 50, "the source files are not where this test looks");
     let mut wrong = Vec::new();
     for file in files {
-        let relative = file.strip_prefix(&src).unwrap();
+        let relative = file.strip_prefix(&src).expect("it was found there");
         let is_test = relative.components().any(|part| {
             let part = part.as_os_str().to_string_lossy();
             part.contains("tests") || part == "testing.rs"
         });
         let Some(own) = layer_of(relative).filter(|_| !is_test) else { continue };
-        for (line, name) in imports(&fs::read_to_string(&file).unwrap()) {
+        for (line, name) in imports(&fs::read_to_string(&file).expect("src can be read")) {
             let Some(used) = LAYERS.iter().position(|layer| *layer == name) else { continue };
             if used > own {
                 wrong.push(format!("src/{}:{line}: {} uses {name}", relative.display(), LAYERS[own]));

@@ -1,6 +1,7 @@
 //! `convoke config`: the resolved cluster, as `up` would start it.
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 
 use super::args::Source;
 use super::error::CliError;
@@ -52,8 +53,13 @@ fn facts(cluster: &Cluster, component: &Component) -> Vec<(&'static str, String)
         let way = if addressed { "fixed address, names in the hosts file" } else { "names by DNS only" };
         facts.push(("network", format!("{key}: {way}")));
     }
+    facts.extend(component.spec.network_mode.iter().map(|mode| ("network", format!("{mode}: names by DNS only"))));
     for port in &component.spec.ports {
-        let host = port.host_port.map_or_else(|| "a free port".to_owned(), |port| port.to_string());
+        let host = match (port.host_ip, port.host_port) {
+            (_, None) => "a free port".to_owned(),
+            (None, Some(port)) => port.to_string(),
+            (Some(ip), Some(port)) => SocketAddr::new(ip, port).to_string(),
+        };
         let protocol = port.protocol.as_str();
         facts.push(("port", format!("{host} -> {}/{protocol}", port.container_port)));
     }

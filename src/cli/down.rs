@@ -52,7 +52,7 @@ pub(super) async fn stop(session: &Session, args: Components) -> Result<u8, CliE
     carry_out(session, &engine, &cluster, &store, &request).await
 }
 
-pub(super) async fn carry_out(
+async fn carry_out(
     session: &Session,
     engine: &DockerEngine,
     cluster: &ClusterName,

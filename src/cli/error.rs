@@ -40,6 +40,12 @@ impl CliError {
         Self { code: FAILED, error: anyhow::Error::msg(message.into()), hint: None, is_rendered: false }
     }
 
+    /// Ctrl-C came before anything was done.
+    #[must_use]
+    pub fn interrupted() -> Self {
+        Self { code: INTERRUPTED, error: anyhow::Error::msg("interrupted"), hint: None, is_rendered: true }
+    }
+
     /// The same with what to try.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -1,7 +1,7 @@
 //! `convoke logs`: what components wrote, each line after its component's name.
 
 use anstyle::{AnsiColor, Color, Style};
-use futures::stream::{self, BoxStream, StreamExt};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use super::args::Logs;
@@ -64,15 +64,20 @@ impl Writer<'_> {
             }
             return Ok(());
         }
-        // All of them, in the order in which the engine got them.
-        let mut lines = Vec::new();
-        for part in futures::future::join_all(streams.into_iter().map(StreamExt::collect::<Vec<_>>)).await {
-            for line in part {
-                lines.push(line?);
+        // All of them, in the order in which the engine got them. Each stream is in order, so that the oldest of their
+        // first lines is the next one: nothing but these is held, however long the logs are.
+        let mut streams = streams;
+        let mut heads: Vec<Option<Line>> =
+            futures::future::try_join_all(streams.iter_mut().map(TryStreamExt::try_next)).await?;
+        while let Some(oldest) = oldest(&heads) {
+            let next = streams[oldest].try_next().await?;
+            if let Some(line) = std::mem::replace(&mut heads[oldest], next) {
+                self.write(&line);
+            }
+            if self.session.printer.is_closed() {
+                break;
             }
         }
-        lines.sort_by_key(|line| line.line.at);
-        lines.iter().for_each(|line| self.write(line));
         Ok(())
     }
 
@@ -96,6 +101,28 @@ impl Writer<'_> {
     }
 }
 
+/// The stream whose first line is the oldest; None when all are at their end.
+fn oldest(heads: &[Option<Line>]) -> Option<usize> {
+    let lines = heads.iter().enumerate().filter_map(|(index, head)| Some((index, head.as_ref()?.line.at)));
+    lines.min_by_key(|(_, at)| *at).map(|(index, _)| index)
+}
+
 fn precise(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_first_line_is_next() {
+        let line = |component, second: i64| {
+            let at = Timestamp::from_second(second).ok();
+            Some(Line { component, line: LogLine { source: LogSource::Out, at, text: "x".into() } })
+        };
+        assert_eq!(oldest(&[line(0, 3), line(1, 2), None, line(3, 2)]), Some(1));
+        assert_eq!(oldest(&[None, line(1, 2)]), Some(1));
+        assert_eq!(oldest(&[None]), None);
+    }
 }

@@ -27,9 +27,13 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Connects to the engine.
+    /// Connects to the engine; Ctrl-C ends the wait for one that gives no answer.
     pub(super) async fn connect(&self) -> Result<DockerEngine, CliError> {
-        Ok(DockerEngine::connect(self.global.host.as_deref()).await?)
+        tokio::select! {
+            biased;
+            () = self.interrupts.after(1) => Err(CliError::interrupted()),
+            connected = DockerEngine::connect(self.global.host.as_deref()) => Ok(connected?),
+        }
     }
 
     /// A prober for the engine.
@@ -52,7 +56,8 @@ impl Session {
 
     /// The cluster that a command is about: `-p`, what the files say, or the only one that the engine has.
     pub(super) async fn cluster_name(&self, engine: &DockerEngine, files: &[PathBuf]) -> Result<ClusterName, CliError> {
-        if let Some(name) = &self.global.project {
+        // An empty COMPOSE_PROJECT_NAME counts as none, as in Compose.
+        if let Some(name) = self.global.project.as_ref().filter(|name| !name.is_empty()) {
             return ClusterName::new(name.clone()).map_err(|error| CliError::input(error.to_string()));
         }
         if let Some(name) = source::name_from_files(self, &self.all_files(files))? {
@@ -82,7 +87,11 @@ impl Session {
 
     /// Observes the cluster, which must have something.
     pub(super) async fn observe(&self, engine: &DockerEngine, cluster: &ClusterName) -> Result<Observed, CliError> {
-        let observed = engine.observe(cluster).await?;
+        let observed = tokio::select! {
+            biased;
+            () = self.interrupts.after(1) => return Err(CliError::interrupted()),
+            observed = engine.observe(cluster) => observed?,
+        };
         if observed.containers.is_empty() {
             return Err(CliError::failed(format!("nothing of cluster {cluster} is there")).hint("convoke up starts it"));
         }

@@ -40,8 +40,8 @@ pub(super) fn describe(
 
 fn load(session: &Session, args: &SourceArgs) -> Result<(Loaded, Vec<String>), CliError> {
     let files = session.all_files(&args.file);
-    let project_name = session.global.project.clone();
-    let env: BTreeMap<String, String> = std::env::vars().collect();
+    let project_name = session.global.project.clone().filter(|name| !name.is_empty());
+    let env = environment();
     if let Some(name) = &args.template {
         if !files.is_empty() {
             return Err(
@@ -64,6 +64,23 @@ fn load(session: &Session, args: &SourceArgs) -> Result<(Loaded, Vec<String>), C
     let sources = files.iter().map(|path| Source::read(path)).collect::<Result<Vec<_>, _>>()?;
     let loaded = compose::load(&sources, &LoadOptions { env, project_name, working_dir: None })?;
     Ok((loaded, Vec::new()))
+}
+
+/// The contents of all secrets of a cluster that was started from these files, as far as they can be read now.
+pub(super) fn secrets_of(session: &Session, files: &[PathBuf]) -> Vec<String> {
+    let args = SourceArgs { file: files.to_vec(), ..SourceArgs::default() };
+    let session = Session { files: Vec::new(), ..session.clone() };
+    let loaded = if files.is_empty() { None } else { load(&session, &args).ok() };
+    // Whether the engine is local makes no difference to what is secret.
+    let options = ResolveOptions { engine_is_local: true, ..ResolveOptions::default() };
+    let resolved = loaded.and_then(|(loaded, _)| resolve(&loaded, &options).ok());
+    let components = resolved.into_iter().flat_map(|(cluster, _)| cluster.components.into_values());
+    components.flat_map(|component| component.secrets).collect()
+}
+
+/// The environment. A variable that isn't Unicode can't stand in a Compose file: it is left out.
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect()
 }
 
 fn found_files() -> Result<Vec<PathBuf>, CliError> {

@@ -16,7 +16,7 @@ use crate::drive::{Driver, Options, shell};
 use crate::engine::Subnet;
 use crate::engine::docker::DockerEngine;
 use crate::event::Outcome;
-use crate::names::ComponentName;
+use crate::names::{ClusterName, ComponentName};
 use crate::report::{boot_times, records};
 use crate::store::{Guard, Source, Store, Wanted};
 
@@ -24,6 +24,8 @@ use crate::store::{Guard, Source, Store, Wanted};
 const RECORDS_READ: usize = 10;
 /// After a failed or interrupted start, components get this long between their stop signal and SIGKILL.
 const GRACE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// Cleaning up after a failure takes this long at most: an engine that has stopped answering would hold it up for ever.
+const CLEANUP_LIMIT: Duration = Duration::from_secs(20);
 
 pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
     let connected = session.connect().await;
@@ -43,12 +45,13 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
         command: "up".into(),
         timeout: args.waiting.timeout,
         starts_in_flight: args.parallel.max(1),
-        publish_address: publish_address(session, &cluster, args.publish_address, is_local),
+        publish_address: publish_address(session, &cluster, args.publish_address, &engine),
         pool: pool(args.pool.as_deref())?,
         rebuild: args.build,
         ..basic_options(&store, &engine)
     };
-    bring_up(session, engine, cluster, options, &args.waiting, &store).await
+    let watchers = Watchers::begin(session, &store, &masker(&cluster));
+    bring_up(session, engine, cluster, options, &args.waiting, watchers).await
 }
 
 /// What every run has.
@@ -69,19 +72,22 @@ pub(super) async fn bring_up(
     cluster: Cluster,
     options: Options,
     waiting: &Waiting,
-    store: &Store,
+    watchers: Watchers,
 ) -> Result<u8, CliError> {
-    let masker = masker(&cluster);
-    let watchers = Watchers::begin(session, store, &masker);
     let (name, run) = (cluster.name.clone(), options.run.clone());
     let prober = session.prober(&engine);
     let driver = Driver::new(Arc::new(cluster), options);
     let interrupt = session.interrupts.after(1);
     let end = shell::run(driver, engine.clone(), prober, interrupt, watchers.sink()).await;
     watchers.end().await;
-    if end.outcome != Outcome::Ready {
+    if end.outcome == Outcome::EngineUnreachable && !end.started_here.is_empty() {
+        // It was waited for long enough.
+        session.printer.progress(format_args!(
+            "what this run started is left to the engine: when it is back, convoke up goes on, convoke down removes it"
+        ));
+    } else if end.outcome != Outcome::Ready {
         let cleanup = Cleanup { session, engine: &engine, run, what: waiting.on_failure };
-        cleanup.run(&name, end.started_here).await;
+        cleanup.run(&name, end.started_here, end.outcome).await;
     }
     Ok(end.outcome.exit_code())
 }
@@ -95,9 +101,13 @@ struct Cleanup<'a> {
 }
 
 impl Cleanup<'_> {
-    async fn run(&self, cluster: &crate::names::ClusterName, started: BTreeSet<ComponentName>) {
+    async fn run(&self, cluster: &ClusterName, started: BTreeSet<ComponentName>, outcome: Outcome) {
         if started.is_empty() || self.what == OnFailure::Keep {
             return;
+        }
+        let verb = if self.what == OnFailure::Remove { "removed" } else { "stopped" };
+        if outcome == Outcome::EngineUnreachable {
+            return self.say_left(cluster, verb);
         }
         let number = started.len();
         let remove = self.what == OnFailure::Remove;
@@ -110,14 +120,25 @@ impl Cleanup<'_> {
             volumes: false,
             grace_limit: Some(GRACE_AFTER_FAILURE),
         };
-        let verb = if remove { "removed" } else { "stopped" };
-        let outcome = stop(self.engine, cluster, &request, self.session.interrupts.after(2), |_| {}).await;
+        let interrupt = async {
+            tokio::select! {
+                () = self.session.interrupts.after(2) => {}
+                () = tokio::time::sleep(CLEANUP_LIMIT) => {}
+            }
+        };
+        let outcome = stop(self.engine, cluster, &request, interrupt, |_| {}).await;
         let printer = &self.session.printer;
         if outcome == Outcome::Ready {
             printer.progress(format_args!("{verb} the {number} that this run started (--on-failure keep leaves them)"));
         } else {
-            printer.problem(format_args!("warning: not all that this run started could be {verb}: convoke down"));
+            self.say_left(cluster, verb);
         }
+    }
+
+    fn say_left(&self, cluster: &ClusterName, verb: &str) {
+        self.session.printer.problem(format_args!(
+            "warning: not all that this run started could be {verb}; later: convoke down -p {cluster}"
+        ));
     }
 }
 
@@ -147,8 +168,9 @@ pub(super) fn note<E: std::fmt::Display>(result: Result<(), E>) {
 }
 
 /// Where ports without an address are published: on this machine only, if the engine is on it. Says so if it matters.
-fn publish_address(session: &Session, cluster: &Cluster, given: Option<IpAddr>, is_local: bool) -> IpAddr {
-    let address = given.unwrap_or(IpAddr::V4(if is_local { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED }));
+fn publish_address(session: &Session, cluster: &Cluster, given: Option<IpAddr>, engine: &DockerEngine) -> IpAddr {
+    let usual = if engine.known_info().shares_loopback() { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+    let address = given.unwrap_or(IpAddr::V4(usual));
     let matters = |c: &Component| c.spec.ports.iter().any(|port| port.host_ip.is_none());
     if given.is_none() && cluster.components.values().any(matters) {
         let note = format_args!("note: ports are published on {address} (--publish-address sets another)");

@@ -1,5 +1,7 @@
 //! Getting a run's events to those who show and record them.
 
+use std::time::Duration;
+
 use futures::stream;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -7,7 +9,7 @@ use tokio::time::Instant;
 
 use super::session::Session;
 use crate::cluster::Cluster;
-use crate::event::{Event, Outcome};
+use crate::event::{Event, EventKind, Outcome};
 use crate::report::{Masker, Reporters, RunRecord, follow};
 use crate::store::Store;
 
@@ -15,6 +17,9 @@ use crate::store::Store;
 pub(super) struct Watchers {
     sender: UnboundedSender<Event>,
     task: JoinHandle<Option<Outcome>>,
+    begun: Instant,
+    /// Time that the first part of the run took, in its second part.
+    later: Option<Duration>,
 }
 
 impl Watchers {
@@ -24,17 +29,40 @@ impl Watchers {
         let reporters = Reporters::for_format(session.global.report_format(), &session.printer, masker)
             .with(RunRecord::new(store, masker.clone()));
         let events = stream::poll_fn(move |context| receiver.poll_recv(context));
-        let task = tokio::spawn(follow(events, reporters, Instant::now()));
-        Self { sender, task }
+        let begun = Instant::now();
+        let task = tokio::spawn(follow(events, reporters, begun));
+        Self { sender, task, begun, later: None }
     }
 
     /// Where events go.
     pub(super) fn sink(&self) -> impl FnMut(Event) + Send + 'static {
-        let sender = self.sender.clone();
-        move |event| {
+        let (sender, later) = (self.sender.clone(), self.later);
+        move |mut event| {
+            if let Some(later) = later {
+                if matches!(event.kind, EventKind::RunStarted { .. }) {
+                    return;
+                }
+                event.at.0 += later;
+            }
             // Reporters that are gone can't be told: the run goes on.
             _ = sender.send(event);
         }
+    }
+
+    /// Where events of a run's first part go: that it went well isn't the end of the run.
+    pub(super) fn sink_of_first_part(&self) -> impl FnMut(Event) + Send + 'static {
+        let mut sink = self.sink();
+        move |event| {
+            if !matches!(event.kind, EventKind::RunFinished { outcome: Outcome::Ready, .. }) {
+                sink(event);
+            }
+        }
+    }
+
+    /// What comes from now on belongs to the second part of the run: it doesn't begin anew, and its time goes on.
+    #[must_use]
+    pub(super) fn second_part(self) -> Self {
+        Self { later: Some(self.begun.elapsed()), ..self }
     }
 
     /// Waits until everything is shown.

@@ -394,3 +394,19 @@ impl Stored {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_of_a_newer_convoke_is_read_and_what_is_new_in_it_skipped() {
+        let text = r#"{"probes":{"ready":{"tcp":{"port":80,"tls":true},"timeout":{"secs":1,"nanos":0},"every":5},
+            "health":{"command":["x"],"shell":false,"interval":{"secs":1,"nanos":0},"timeout":{"secs":1,"nanos":0},
+            "retries":3,"start_period":{"secs":0,"nanos":0},"mode":"new"},"grpc_too":{}},"needs":["a"],"tomorrow":1}"#;
+        let stored: Stored = serde_json::from_str(text).unwrap();
+        let ready = stored.probes.ready.unwrap();
+        assert_eq!(ready.action.describe(), "tcp :80");
+        assert!(stored.probes.health.is_some() && stored.needs.len() == 1);
+    }
+}

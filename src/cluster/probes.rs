@@ -1,7 +1,8 @@
 //! How a component is asked whether it is live or ready.
 //!
 //! These types are also kept in a container's label (without environment), so that a running cluster can be probed
-//! without its file: their serde form is a stable interface.
+//! without its file: their serde form is a stable interface. Fields may be added: what a newer convoke wrote is read,
+//! and what isn't known is skipped.
 
 use std::time::Duration;
 
@@ -9,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 /// What is asked of one component.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Probes {
     /// Passes when the component accepts connections. None: derived from the readiness probe's answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -27,7 +27,6 @@ pub struct Probes {
 
 /// One way to ask, with its time limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Probe {
     /// What is done.
     #[serde(flatten)]
@@ -71,7 +70,6 @@ pub enum ProbeAction {
 
 /// A `healthcheck` in Compose's sense. Convoke runs it itself during start-up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct HealthCheck {
     /// The command, a shell's already spelled out as `/bin/sh -c …`.
     pub command: Vec<String>,

@@ -126,7 +126,8 @@ impl<'a> Reader<'a> {
                 Some(Some(result.text))
             }
             Err(error) => {
-                self.out.error(at, error.to_string());
+                // Such a file may hold passwords: none of its text is quoted.
+                self.out.error(at, error.shown(true));
                 None
             }
         }
@@ -175,6 +176,12 @@ mod tests {
         let mut out = Diagnostics::new();
         let entries = parse(".env", text, &variables, &mut out);
         (entries.into_iter().map(|(key, value)| (key, value.value)).collect(), out.to_string())
+    }
+
+    #[test]
+    fn nothing_of_a_value_is_quoted() {
+        let (_, problems) = read("PASSWORD=ab$}hunter2");
+        assert!(problems.contains("dollar") && !problems.contains("hunter2"), "{problems}");
     }
 
     #[test]

@@ -34,6 +34,16 @@ pub(super) enum InterpolateError {
     Size,
 }
 
+impl InterpolateError {
+    /// The message; where the text is `secret`, without any of it.
+    pub(super) fn shown(&self, secret: bool) -> String {
+        match self {
+            Self::Invalid(_) if secret => "a dollar sign in it is not a valid variable reference".to_owned(),
+            other => other.to_string(),
+        }
+    }
+}
+
 /// Replaces the variables in `text`.
 pub(super) fn interpolate(
     text: &str,
@@ -59,7 +69,7 @@ pub(super) fn interpolate_tree(node: &mut Node, variables: &Variables, out: &mut
                     scalar.plain = false;
                 }
                 Err(error @ InterpolateError::Invalid(_)) => out.push(
-                    Diagnostic::error(&node.at, error.to_string())
+                    Diagnostic::error(&node.at, error.shown(node.at.is_hidden()))
                         .hint("write ${NAME}, ${NAME:-default} or ${NAME:?message}; a plain dollar sign is $$"),
                 ),
                 Err(error) => out.error(&node.at, error.to_string()),

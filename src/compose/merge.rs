@@ -1,8 +1,8 @@
 //! Lays a second file over a first one by Compose's rules.
 //!
 //! Mappings are merged key by key, single values replaced, lists appended to; `command`, `entrypoint` and the test of
-//! a health check are replaced as a whole; what may be a list or a mapping is a mapping first. Works on the tree,
-//! before types: a value of the wrong kind is reported when the result is read.
+//! a health check are replaced as a whole; what may be a list or a mapping is a mapping first (`extra_hosts` a list).
+//! Works on the tree, before types: a value of the wrong kind is reported when the result is read.
 
 use super::node::{Entry, Kind, Map, Node};
 use super::read::short_target;
@@ -20,6 +20,10 @@ enum Rule {
     Replace,
     /// `key=value` lists are mappings.
     Pairs,
+    /// A single text is a list of one.
+    Texts,
+    /// Mappings are lists of `name=address`, since a name may come several times.
+    Hosts,
     /// Lists of names are mappings with empty values.
     Names,
     /// A string is a mapping with this one key.
@@ -33,13 +37,15 @@ fn rule(path: &[String]) -> Rule {
     match path.as_slice() {
         ["services", _, rest @ ..] => match rest {
             ["command" | "entrypoint"] | ["healthcheck", "test"] | ["x-convoke", "live" | "ready"] => Rule::Replace,
-            ["environment" | "labels" | "sysctls" | "extra_hosts"] | ["build", "args" | "labels"] => Rule::Pairs,
+            ["environment" | "labels" | "sysctls"] | ["build", "args" | "labels"] => Rule::Pairs,
             ["x-convoke", "owner"] => Rule::Pairs,
             ["depends_on" | "networks"] => Rule::Names,
+            ["env_file" | "tmpfs"] => Rule::Texts,
+            ["extra_hosts"] => Rule::Hosts,
             ["build"] => Rule::Short("context"),
             ["volumes"] => Rule::Unique(mount_identity),
             ["configs" | "secrets"] => Rule::Unique(file_identity),
-            ["expose" | "cap_add" | "cap_drop" | "security_opt" | "tmpfs"] | ["x-convoke", "needs"] => {
+            ["expose" | "cap_add" | "cap_drop" | "security_opt"] | ["x-convoke", "needs"] => {
                 Rule::Unique(text_identity)
             }
             _ => Rule::Usual,
@@ -64,6 +70,8 @@ fn merge_at(base: &mut Node, mut over: Node, path: &mut Vec<String>) {
         }
         Rule::Pairs => [&mut *base, &mut over].into_iter().for_each(|node| list_to_map(node, true)),
         Rule::Names => [&mut *base, &mut over].into_iter().for_each(|node| list_to_map(node, false)),
+        Rule::Texts => [&mut *base, &mut over].into_iter().for_each(text_to_list),
+        Rule::Hosts => [&mut *base, &mut over].into_iter().for_each(map_to_list),
         Rule::Short(key) => [&mut *base, &mut over].into_iter().for_each(|node| text_to_map(node, key)),
         Rule::Usual | Rule::Unique(_) => {}
     }
@@ -72,6 +80,7 @@ fn merge_at(base: &mut Node, mut over: Node, path: &mut Vec<String>) {
         (Kind::Map(base), Kind::Map(over)) => merge_maps(base, over, path),
         (Kind::List(base), Kind::List(over)) => match rule {
             Rule::Unique(identity) => append_unique(base, over, identity),
+            Rule::Texts | Rule::Hosts => append_unique(base, over, text_identity),
             _ => base.extend(over),
         },
         (_, kind) => *base = Node { at, kind },
@@ -116,6 +125,30 @@ fn list_to_map(node: &mut Node, pairs: bool) {
         map.insert(key.to_owned(), Entry { key: item.at.clone(), value });
     }
     node.kind = Kind::Map(map);
+}
+
+fn text_to_list(node: &mut Node) {
+    if !matches!(node.kind, Kind::List(_)) && !node.is_null() {
+        let only = node.clone();
+        node.kind = Kind::List(vec![only]);
+    }
+}
+
+/// Turns a mapping of texts, or of lists of texts, into a list of `key=text`. Left alone if anything in it is no text.
+fn map_to_list(node: &mut Node) {
+    let Kind::Map(map) = &node.kind else { return };
+    let mut list = Vec::new();
+    for (key, entry) in map {
+        let values = match &entry.value.kind {
+            Kind::List(values) => values.as_slice(),
+            _ => std::slice::from_ref(&entry.value),
+        };
+        for value in values {
+            let Kind::Scalar(scalar) = &value.kind else { return };
+            list.push(Node::text(value.at.clone(), format!("{key}={}", scalar.text)));
+        }
+    }
+    node.kind = Kind::List(list);
 }
 
 fn text_to_map(node: &mut Node, key: &str) {

@@ -26,13 +26,13 @@ impl SourceText {
         Arc::new(Self { name: name.into(), text: text.into(), hidden: Mutex::default() })
     }
 
-    /// The whole text.
+    /// The name under which people know it.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The text.
+    /// The whole text.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
@@ -97,10 +97,16 @@ impl Place {
         self.source.hidden.lock().unwrap_or_else(PoisonError::into_inner).insert(self.line);
     }
 
+    /// Whether a secret is in its line.
+    #[must_use]
+    pub fn is_hidden(&self) -> bool {
+        self.source.hidden.lock().unwrap_or_else(PoisonError::into_inner).contains(&self.line)
+    }
+
     /// The text of its line, unless it has none or that is hidden.
     #[must_use]
     pub fn source_line(&self) -> Option<&str> {
-        if self.source.hidden.lock().unwrap_or_else(PoisonError::into_inner).contains(&self.line) {
+        if self.is_hidden() {
             return None;
         }
         let index = usize::try_from(self.line.checked_sub(1)?).ok()?;

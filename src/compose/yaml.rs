@@ -235,12 +235,26 @@ impl<'a> Composer<'a> {
     fn syntax(&self, error: &ScanError) -> Stop {
         let place = place_at(self.source, error.marker().line(), error.marker().col(), 1);
         let text = error.info();
+        if is_in_secrets(self.source.text(), error.marker().line()) {
+            place.hide_line();
+        }
         let mut diagnostic = Diagnostic::error(&place, format!("invalid YAML: {text}"));
         if place.source_line().is_some_and(|line| line.trim_start_matches(' ').starts_with('\t')) {
             diagnostic = diagnostic.hint("indent with spaces, not with tabs");
         }
         Stop(Box::new(diagnostic))
     }
+}
+
+/// Whether a line (from 1) is below a top-level `secrets:`, as far as a text shows that can't be parsed.
+fn is_in_secrets(text: &str, line: usize) -> bool {
+    let above: Vec<&str> = text.lines().take(line).collect();
+    let starts_at_margin = |line: &&&str| line.starts_with(|c: char| !c.is_whitespace() && !"#}])".contains(c));
+    above
+        .iter()
+        .rev()
+        .find(starts_at_margin)
+        .is_some_and(|top| top.trim_start_matches(['"', '\'']).starts_with("secrets"))
 }
 
 fn place_at(source: &Arc<SourceText>, line: usize, column_from_0: usize, length: usize) -> Place {

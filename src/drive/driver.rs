@@ -123,6 +123,8 @@ pub struct Driver {
     /// Exec probes in flight: of the present run or of one that ended.
     pub(super) execs: BTreeSet<(ComponentName, u64, Which)>,
     pub(super) surplus: BTreeMap<ContainerId, Surplus>,
+    /// Ids of networks of a name that another has, being removed.
+    pub(super) twins: BTreeSet<String>,
     /// When the list that confirms the verdict was asked for, and how long it took.
     pub(super) confirmed: Option<(Duration, Duration)>,
     pub(super) last_change: Duration,
@@ -185,6 +187,7 @@ impl Driver {
             budget,
             execs: BTreeSet::new(),
             surplus: BTreeMap::new(),
+            twins: BTreeSet::new(),
             confirmed: None,
             last_change: Duration::ZERO,
             stalls_said: 0,
@@ -300,6 +303,7 @@ impl Driver {
             Done::Started(name, id, result) => self.take_started(&name, &id, result),
             Done::Changed(name, result) => self.take_changed(&name, result),
             Done::SurplusRemoved(id, result) => self.take_surplus_removed(&id, result),
+            Done::TwinRemoved(id, result) => self.take_twin_removed(&id, result),
             Done::LogTail(name, lines) => self.take_log_tail(&name, lines),
         }
     }

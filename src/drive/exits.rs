@@ -40,13 +40,14 @@ impl Driver {
             return self.enter(name, Phase::Restarting, Some("the engine was away".into()));
         }
         if node.component.restarts_early_exit && !unready.is_empty() && node.early_restarts < EARLY_RESTARTS {
-            let reason = format!("exited {code} while {} isn't ready", list(unready.iter()));
+            let reason = format!("exited {code} before {} was ready", list(unready.iter()));
             node.early_exit = Some(EarlyExit { peers: unready, at: now });
             self.say_exit(name, code, oom, true);
             return self.enter(name, Phase::Restarting, Some(reason));
         }
         self.say_exit(name, code, oom, false);
-        let what = describe_exit(code, oom, &container.state.error);
+        let moment = self.nodes.get(name).map_or("", |node| node.moment_of_end(was_ready));
+        let what = describe_exit(code, oom, moment, &container.state.error);
         let hint = self.exit_hint(name, code, oom);
         self.fail_component(name, what, Some(hint));
     }
@@ -57,9 +58,15 @@ impl Driver {
         }
     }
 
+    /// Peers that weren't ready when the component's last run began. That the run ended is known a moment later, on a
+    /// busy machine a second: what a peer is now doesn't say what the run met.
     fn unready_peers(&self, name: &ComponentName) -> std::collections::BTreeSet<ComponentName> {
         let Some(node) = self.nodes.get(name) else { return std::collections::BTreeSet::new() };
-        let unready = |peer: &&ComponentName| self.nodes.get(*peer).is_some_and(|p| !p.phase.is_settled());
+        let began = node.running_since;
+        // One that was ready itself had all it needed.
+        let is_late =
+            |peer: &Node| !peer.phase.is_settled() || (node.phase != Phase::Ready && peer.phase_since > began);
+        let unready = |peer: &&ComponentName| self.nodes.get(*peer).is_some_and(is_late);
         node.peers().filter(|peer| *peer != name).filter(unready).cloned().collect()
     }
 
@@ -116,7 +123,9 @@ impl Driver {
             return "raise its memory limit (`mem_limit`)".into();
         }
         match code {
-            0 => "a job that is meant to end: `x-convoke: { completes: true }` says so".into(),
+            0 => format!(
+                "if it is a job that ends, `x-convoke: {{ completes: true }}` says so; else `convoke logs {name}`"
+            ),
             126 | 127 => "the program isn't in the image, or can't be run: check `command` and `entrypoint`".into(),
             137 => {
                 format!("it was killed: by `docker kill`, or its memory ran out; `convoke logs {name}` shows its end")
@@ -127,6 +136,15 @@ impl Driver {
 }
 
 impl Node {
+    /// How far it had come when it ended, for people. A job has no readiness of its own.
+    fn moment_of_end(&self, was_ready: bool) -> &'static str {
+        match (was_ready, self.component.completes) {
+            (_, true) => "",
+            (true, false) => " after it was ready",
+            (false, false) => " before it was ready",
+        }
+    }
+
     /// Whether an end with this code is what was wanted.
     fn completes(&self, code: i64, was_ready: bool) -> bool {
         let one_shot = self.readiness() == Readiness::Runs && self.component.spec.restart == RestartPolicy::No;
@@ -134,8 +152,8 @@ impl Node {
     }
 }
 
-fn describe_exit(code: i64, oom: bool, error: &str) -> String {
-    let base = if oom { format!("ran out of memory and was killed (exit {code})") } else { format!("exited {code}") };
+fn describe_exit(code: i64, oom: bool, moment: &str, error: &str) -> String {
+    let base = if oom { "ran out of memory and was killed".to_owned() } else { format!("exited {code}{moment}") };
     if error.is_empty() { base } else { format!("{base}: {error}") }
 }
 

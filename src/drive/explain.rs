@@ -12,6 +12,7 @@ use crate::event::{EventKind, Phase};
 use crate::names::ComponentName;
 use crate::plan::gates;
 use crate::probe::Verdict;
+use crate::units::human;
 
 impl Driver {
     /// Says what each component waits for, where that changed, and who waits for whom when nothing moves.
@@ -75,6 +76,19 @@ impl Driver {
         None
     }
 
+    /// Why a component that waits for nothing isn't ready yet: it is the engine's turn.
+    pub(super) fn whose_turn(&self, node: &Node) -> String {
+        let since = human(self.now.saturating_sub(node.phase_since));
+        match (node.phase, &self.observing) {
+            (Phase::Creating, _) => format!("the engine has been making its container for {since}"),
+            (Phase::Starting, _) => format!("the engine has been starting it for {since}"),
+            (_, Some(asked)) => {
+                format!("the engine was asked what is there {} ago", human(self.now.saturating_sub(asked.at)))
+            }
+            (_, None) => "waits for its turn".to_owned(),
+        }
+    }
+
     fn why_not_made(&self, node: &Node) -> Option<String> {
         let image = &node.component.image;
         match self.images.get(image)? {
@@ -119,7 +133,7 @@ impl Driver {
         let mut lines = Vec::new();
         let mut edges: BTreeMap<&ComponentName, Vec<ComponentName>> = BTreeMap::new();
         for (name, node) in self.selected().filter(|(_, node)| !node.phase.is_settled() && node.failure.is_none()) {
-            let (why, on) = self.waiting(name).unwrap_or_else(|| ("nothing in particular".into(), Vec::new()));
+            let (why, on) = self.waiting(name).unwrap_or_else(|| (self.whose_turn(node), Vec::new()));
             let after = if on.is_empty() { String::new() } else { format!(" (waits for {})", list(on.iter())) };
             lines.push(format!("{name} is {}: {why}{after}", node.phase));
             edges.insert(name, on);

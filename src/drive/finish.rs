@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::driver::Driver;
+use super::exits::list;
 use super::input::{Call, Effect};
+use super::node::Node;
 use crate::event::{EventKind, Failure, Outcome, Phase, PublishedEndpoint};
 use crate::names::ComponentName;
 use crate::units::human;
@@ -77,17 +79,15 @@ impl Driver {
             .collect();
         for name in &late {
             let Some(node) = self.nodes.get(name) else { continue };
-            let mut what = format!("{} after {}", not_ready(node.phase), human(deadline));
-            if let Some((why, _)) = &node.said_waiting {
-                what = format!("{what}: {why}");
-            }
+            let why = node.said_waiting.as_ref().map_or_else(|| self.whose_turn(node), |(why, _)| why.clone());
+            let what = format!("{} after {}: {why}", not_ready(node.phase), human(deadline));
             failures.push(Failure {
                 component: Some(name.clone()),
                 what,
                 exit_code: node.last_exit.filter(|_| !node.is_running),
                 last_probe: self.last_probe(name),
                 log: Vec::new(),
-                hint: Some(format!("`convoke logs {name}` shows all it said; `--timeout` gives it longer")),
+                hint: Some(late_hint(name, node)),
             });
         }
         if failures.is_empty() {
@@ -184,6 +184,15 @@ impl Driver {
             }
         }
         endpoints
+    }
+}
+
+/// What to try about a component that is late.
+fn late_hint(name: &ComponentName, node: &Node) -> String {
+    match (node.has_run, &node.said_waiting) {
+        (true, _) => format!("`convoke logs {name}` shows all it said; `--timeout` gives it longer"),
+        (false, Some((_, on))) if !on.is_empty() => format!("look at {} first", list(on.iter())),
+        (false, _) => "`--timeout` gives it longer".to_owned(),
     }
 }
 

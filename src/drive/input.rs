@@ -89,6 +89,8 @@ pub enum Done {
     Changed(ComponentName, Result<(), EngineError>),
     /// [`Call::RemoveSurplus`].
     SurplusRemoved(ContainerId, Result<(), EngineError>),
+    /// [`Call::RemoveTwin`].
+    TwinRemoved(String, Result<(), EngineError>),
     /// [`Call::LogTail`]: last lines.
     LogTail(ComponentName, Vec<String>),
 }
@@ -106,6 +108,7 @@ impl Done {
             Self::VolumeCreated(_, result)
             | Self::Started(_, _, result)
             | Self::Changed(_, result)
+            | Self::TwinRemoved(_, result)
             | Self::SurplusRemoved(_, result) => result.as_ref().err(),
             Self::LogTail(..) => None,
         }
@@ -177,6 +180,8 @@ pub enum Call {
     Rename(ComponentName, ContainerId, String),
     /// Remove a replica too many.
     RemoveSurplus(ContainerId),
+    /// Remove a network by id: another one has its name, and nothing is on it.
+    RemoveTwin(String),
     /// Read the last log lines of a component.
     LogTail(ComponentName, ContainerId),
 }
@@ -213,6 +218,7 @@ impl Call {
             Self::Remove(..) => "remove",
             Self::Rename(..) => "rename",
             Self::RemoveSurplus(_) => "remove surplus",
+            Self::RemoveTwin(_) => "remove twin network",
             Self::LogTail(..) => "read log",
         }
     }

@@ -17,6 +17,7 @@ pub mod shell;
 pub mod stop;
 
 mod advance;
+mod blame;
 mod exits;
 mod finish;
 mod images;

@@ -78,6 +78,8 @@ pub struct Node {
     pub ready: Track,
     /// Why it failed.
     pub failure: Option<Failure>,
+    /// It was said that its probe can't be run.
+    pub said_impossible: bool,
     /// What was last said about its waiting.
     pub said_waiting: Option<(String, Vec<ComponentName>)>,
     /// Image's health check, once the image is known.
@@ -148,6 +150,7 @@ impl Node {
             live: Track::default(),
             ready: Track::default(),
             failure: None,
+            said_impossible: false,
             said_waiting: None,
             image_health: None,
         }

@@ -41,6 +41,7 @@ pub(super) struct VolumeState {
 impl Driver {
     /// Takes networks and volumes from a list.
     pub(super) fn take_objects(&mut self, observed: &Observed, asked: Duration) {
+        let mut twins = Vec::new();
         for (key, network) in &self.cluster.networks {
             let state = self.networks.entry(key.clone()).or_default();
             if state.creating.is_some() || state.created_at.is_some_and(|at| at > asked) {
@@ -50,17 +51,31 @@ impl Driver {
             if state.in_doubt.is_some_and(|since| asked >= since) {
                 state.in_doubt = None;
             }
-            let found = find_network(network, state.network.as_ref(), observed);
+            let (found, others) = find_network(network, observed);
+            twins.extend(others.map(|twin| twin.id.clone()));
             if state.network.as_ref().map(|n| &n.id) != found.map(|n| &n.id) {
                 self.addressing = None;
             }
             state.network = found.cloned();
+        }
+        for id in twins {
+            if self.twins.insert(id.clone()) {
+                self.call(Call::RemoveTwin(id));
+            }
         }
         for (key, volume) in &self.cluster.volumes {
             let ours = observed.volumes.iter().any(|v| v.name == volume.engine_name);
             let others = observed.other_volumes.contains(&volume.engine_name);
             let state = self.volumes.entry(key.clone()).or_default();
             state.is_there = ours || others;
+        }
+    }
+
+    /// One that can't be removed after all is found by the next list.
+    pub(super) fn take_twin_removed(&mut self, id: &str, result: Result<(), EngineError>) {
+        self.twins.remove(id);
+        if let Err(error) = result {
+            self.note_trouble(&error);
         }
     }
 
@@ -263,21 +278,27 @@ impl Driver {
     }
 }
 
-/// The network that a key stands for. An engine may have several of one name, since a create call can take effect
-/// after it was given up: it is the one in use already, or that most containers are on, or the oldest.
+/// The network that a key stands for, and those of its name that are to go.
+///
+/// 20.10 makes several networks of one name, for two runs at once or for a run that was killed while its call was under
+/// way, and then starts no container on either. Every run has to come to the same choice, whoever made them: the one
+/// that most containers are on, or the oldest.
 fn find_network<'a>(
     wanted: &Network,
-    known: Option<&ObservedNetwork>,
     observed: &'a Observed,
-) -> Option<&'a ObservedNetwork> {
-    let pool = if wanted.external { &observed.other_networks[..] } else { &[] };
-    let of_name = || pool.iter().chain(&observed.networks).filter(|network| network.name == wanted.engine_name);
+) -> (Option<&'a ObservedNetwork>, impl Iterator<Item = &'a ObservedNetwork>) {
     let members = |network: &ObservedNetwork| {
         let on = |c: &&crate::engine::ObservedContainer| c.networks.values().any(|at| at.network_id == network.id);
         observed.containers.iter().filter(on).count()
     };
-    let same = of_name().find(|network| known.is_some_and(|known| known.id == network.id));
-    same.or_else(|| of_name().rev().max_by_key(|network| members(network)))
+    let pool = if wanted.external { &observed.other_networks } else { &observed.networks };
+    let of_name: Vec<&ObservedNetwork> = pool.iter().filter(|network| network.name == wanted.engine_name).collect();
+    let found = of_name.iter().rev().copied().max_by_key(|network| members(network));
+    let is_ours = !wanted.external;
+    let is_twin = move |network: &&ObservedNetwork| {
+        is_ours && found.is_some_and(|found| found.id != network.id) && members(network) == 0
+    };
+    (found, of_name.into_iter().filter(is_twin))
 }
 
 fn subnet_hint(network: &Network) -> Option<String> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::blame::name_taken;
 use super::driver::{Driver, ENGINE_PATIENCE, ObserveInFlight, SLOW_TICK};
 use super::input::Call;
 use super::node::{Node, Track};
@@ -133,15 +134,10 @@ impl Driver {
             let taken =
                 observed.foreign_containers.iter().find(|foreign| foreign.name == node.component.container_name);
             let Some(foreign) = taken else { continue };
-            let hint = match &foreign.project {
-                Some(project) => {
-                    format!("remove it with `docker compose -p {project} down`, or choose another name with -p")
-                }
-                None => format!("remove it with `docker rm -f {}`, or choose another name with -p", foreign.name),
-            };
+            let (what, hint) = name_taken(foreign);
             failures.push(Failure {
                 component: Some(name.clone()),
-                what: format!("a container named {} is there already, and convoke didn't make it", foreign.name),
+                what,
                 exit_code: None,
                 last_probe: None,
                 log: Vec::new(),

@@ -8,7 +8,7 @@ use super::node::{Node, Readiness, Track};
 use super::pace::Pace;
 use crate::cluster::{Probe, ProbeAction};
 use crate::engine::Status;
-use crate::event::Phase;
+use crate::event::{EventKind, Phase};
 use crate::names::ComponentName;
 use crate::probe::{Answer, Target, Verdict};
 
@@ -121,12 +121,20 @@ impl Driver {
         }
         let verdict = answer.verdict;
         let text = answer.text.clone();
-        track.last = Some(answer);
+        // A probe that the end of the container cut short says less than the answer before it.
+        if verdict != Verdict::EngineTrouble || track.last.is_none() {
+            track.last = Some(answer);
+        }
         track.connected |= matches!(verdict, Verdict::Pass | Verdict::Refuses);
+        let is_news = verdict == Verdict::Impossible && track.impossible_since.is_none();
         match verdict {
             Verdict::Impossible => _ = track.impossible_since.get_or_insert(now),
             Verdict::EngineTrouble => node.touch(),
             _ => track.impossible_since = None,
+        }
+        if is_news && !node.said_impossible {
+            node.said_impossible = true;
+            self.emit(EventKind::Warning { message: format!("{name}: its probe can't be run: {text}") });
         }
         match (which, verdict) {
             (Which::Live, Verdict::Pass) => self.pass_live(name),

@@ -75,8 +75,12 @@ impl Driver {
             Err(error) if error.kind == ErrorKind::AddressTaken => self.readdress(name, id, &error),
             Err(error) => {
                 node.retry_at = now + pause(node.tries_in_row + 1);
+                // Two networks of its network's name: a list shows which has to go.
+                self.observe_again |= error.kind == ErrorKind::Conflict;
                 // It may have run, and gone down with the engine that broke the connection.
                 node.outage |= error.kind == ErrorKind::Unreachable;
+                // Perhaps over a second network of one name: only a list shows it.
+                self.observe_again |= error.kind == ErrorKind::Conflict;
                 if node.phase == Phase::Starting {
                     self.enter(name, Phase::Created, None);
                 }
@@ -85,13 +89,14 @@ impl Driver {
         }
     }
 
-    /// Its address is in use by a container that isn't known: it is made anew with another.
+    /// Its address is in use by a container that isn't known, or is of a network that is gone: it is made anew with
+    /// another.
     fn readdress(&mut self, name: &ComponentName, id: &ContainerId, error: &EngineError) {
         let attempts = self.nodes.get(name).map_or(0, |node| node.failures_in_row);
         if attempts >= ATTEMPTS {
             return self.call_failed(name, error);
         }
-        self.emit(EventKind::Warning { message: format!("{name}: its address is in use; it is made anew") });
+        self.emit(EventKind::Warning { message: format!("{name}: its address can't be used; it is made anew") });
         self.addressing = None;
         self.addressing_after = self.now;
         self.observe_again = true;
@@ -138,7 +143,8 @@ impl Driver {
         if (error.kind.is_transient() || retries) && node.failures_in_row < ATTEMPTS {
             return;
         }
-        self.fail_component(name, error.to_string(), hint_for(&error.kind));
+        let (what, hint) = self.blame(name, error);
+        self.fail_component(name, what, hint);
     }
 
     pub(super) fn take_surplus_removed(&mut self, id: &ContainerId, result: Result<(), EngineError>) {
@@ -193,22 +199,4 @@ fn fresh_container(
         created_at: None,
         host_network: false,
     }
-}
-
-/// What to try, by the kind of failure.
-fn hint_for(kind: &ErrorKind) -> Option<String> {
-    let text = match kind {
-        ErrorKind::PortTaken => {
-            "another process or container has the port: `docker ps` and `ss -ltnp` show which; or publish another"
-        }
-        ErrorKind::CommandInvalid => {
-            "the program isn't in the image, or can't be run: check `command` and `entrypoint`"
-        }
-        ErrorKind::ImageMissing => "check the image's name and tag",
-        ErrorKind::DiskFull => "free some space: `docker system df` shows what takes it",
-        ErrorKind::PoolExhausted => "unused networks are removed by `docker network prune`",
-        ErrorKind::NameTaken => "another container has its name: remove it, or choose another cluster name with -p",
-        _ => return None,
-    };
-    Some(text.to_owned())
 }

@@ -114,7 +114,7 @@ impl<E: Engine, P: Prober> Shell<E, P> {
         let masker = Masker::new(cluster.components.values().flat_map(|component| &component.secrets));
         Self {
             cluster: cluster.name.clone(),
-            labels: request::base_labels(cluster, &driver.options.run),
+            labels: request::image_labels(cluster),
             masker,
             driver,
             context: Context { engine, outbox },
@@ -294,6 +294,10 @@ impl<E: Engine> Context<E> {
             Call::Stop(name, id, grace) => Done::Changed(name, engine.stop(&id, grace).await),
             Call::Remove(name, id, volumes) => Done::Changed(name, engine.remove(&id, volumes).await),
             Call::Rename(name, id, to) => Done::Changed(name, engine.rename(&id, &to).await),
+            Call::RemoveTwin(id) => {
+                let result = engine.remove_network(&id).await;
+                Done::TwinRemoved(id, result)
+            }
             Call::RemoveSurplus(id) => {
                 let result = engine.remove(&id, true).await;
                 Done::SurplusRemoved(id, result)

@@ -19,7 +19,8 @@ impl Driver {
     /// Says "ready" when it is so: all probes fresh, and a list after the last pass shows all running since the same
     /// start.
     pub(super) fn check_verdict(&mut self) {
-        if self.ending.is_some() || !self.all_settled() || !self.surplus.is_empty() || self.images_ready_at.is_none() {
+        let is_tidy = self.surplus.is_empty();
+        if self.ending.is_some() || !self.all_settled() || !is_tidy || self.images_ready_at.is_none() {
             return;
         }
         let known = self.selected().all(|(_, node)| {

@@ -31,6 +31,15 @@ pub struct EngineInfo {
     pub memory: u64,
 }
 
+impl EngineInfo {
+    /// Whether ports published on 127.0.0.1 are reached there from this machine. So it is with a virtual machine's
+    /// engine (Docker Desktop, Colima) too, which forwards them; it is reached by a socket.
+    #[must_use]
+    pub fn shares_loopback(&self) -> bool {
+        self.is_local || self.address.starts_with("unix://")
+    }
+}
+
 /// What belongs to one cluster, and what stands in its way.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Observed {
@@ -77,6 +86,8 @@ impl Observed {
 pub struct Foreign {
     /// Its name.
     pub name: String,
+    /// Our label: the other cluster that it belongs to.
+    pub cluster: Option<String>,
     /// Compose's project label.
     pub project: Option<String>,
     /// Host ports that it publishes.

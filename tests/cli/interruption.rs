@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::support::TestCluster;
+use convoke::engine::Status;
+
+use crate::support::{Running, TestCluster};
 
 const THREE: &str = r#"
 x-target: &target
@@ -103,14 +105,15 @@ fn ctrl_c_ends_within_two_seconds_and_stops_only_what_the_run_started() {
     let before = cluster.identities();
     cluster.write("compose.yaml", STUCK);
     let mut up = cluster.begin(&["--format", "plain", "up"]);
-    up.wait_for("live");
+    up.wait_for("stuck    live");
     let asked = up.age();
     up.signal("INT");
     let up = up.end();
     up.exits(130);
     assert!(up.took - asked < Duration::from_secs(2), "it took {:?} to end\n{up}", up.took - asked);
     assert_eq!(cluster.identities()[0], before[0], "what was there before is left alone");
-    cluster.ok(&["ps"]).says(&["stopped"]);
+    assert_eq!(cluster.container("settled").state.status, Status::Running);
+    assert_eq!(cluster.container("stuck").state.status, Status::Exited);
 }
 
 #[test]
@@ -132,7 +135,7 @@ fn a_second_ctrl_c_ends_it_at_once() {
 fn what_a_failed_run_started_is_stopped_kept_or_removed_as_asked() {
     let cluster = TestCluster::new(STUCK);
     let running = |cluster: &TestCluster| {
-        cluster.observe().containers.iter().filter(|c| c.state.status == convoke::engine::Status::Running).count()
+        cluster.observe().containers.iter().filter(|c| c.state.status == Status::Running).count()
     };
     let deadline = ["up", "--timeout", "3s"];
     cluster.run(&[&deadline[..], &["--on-failure", "keep"]].concat()).exits(3).says(&["stuck", "503"]);
@@ -165,7 +168,7 @@ fn two_runs_without_a_common_state_directory_still_come_to_one_end() {
     let apart = |folder: &str| {
         let mut command = cluster.command(&["up"]);
         command.env("CONVOKE_STATE_DIR", cluster.path().join(folder));
-        crate::support::Running::begin(command)
+        Running::begin(command)
     };
     let (first, second) = (apart("here"), apart("there"));
     let (first, second) = (first.end(), second.end());

@@ -4,21 +4,23 @@
     clippy::disallowed_methods,
     reason = "no runtime here whose clock could be paused: these tests wait for real"
 )]
+#![expect(clippy::unwrap_used, reason = "what fails in a test must panic, and its helpers are no test functions")]
 
 #[path = "../support/mod.rs"]
 mod support;
 
 mod addresses;
+mod bad_input;
 mod commands;
+mod engine_faults;
 mod engines;
+mod failures;
 mod files;
 mod gates;
 mod interop;
 mod interruption;
 mod output;
 mod probes;
+mod refusals;
 mod start;
 mod templates;
-
-// mod bad_input;
-// mod failures;

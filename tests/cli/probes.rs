@@ -100,15 +100,17 @@ services:
 
 #[test]
 fn a_health_check_that_hangs_is_not_asked_twice_at_once() {
+    // The timeout is long on purpose: when it passes while 20.10 is still starting the check, which takes it a while on a
+    // busy machine, it never lets go of the container again, and inspect, stop and remove hang.
     let cluster = TestCluster::new(
         r#"
 services:
   web:
     image: convoke-test/probe-target:latest
-    healthcheck: { test: [CMD, probe-target, check, --hang], interval: 1s, timeout: 500ms, retries: 3, start_interval: 500ms }
+    healthcheck: { test: [CMD, probe-target, check, --hang], interval: 1s, timeout: 4s, retries: 3 }
 "#,
     );
-    let mut up = cluster.begin(&["up", "--timeout", "6s", "--on-failure", "keep"]);
+    let mut up = cluster.begin(&["up", "--timeout", "10s", "--on-failure", "keep"]);
     let mut most = 0;
     let id = loop {
         if let Some(container) = cluster.observe().containers.first().filter(|c| c.state.started_at.is_some()) {

@@ -19,7 +19,7 @@ macro_rules! suite {
                 removing_what_is_gone_is_fine, a_running_one_can_be_removed, a_taken_name_is_refused,
                 a_missing_image_is_told, a_missing_command_is_told_at_the_start, an_exit_is_recorded,
                 each_run_has_its_own_start, one_that_ignores_sigterm_is_killed, a_rename_holds,
-                a_signal_needs_a_running_one, a_dropped_start_takes_effect_all_the_same,
+                a_signal_needs_a_running_one, a_dropped_start_is_no_obstacle_to_the_next,
                 labels_and_image_are_seen, an_image_is_found_or_not, the_engine_introduces_itself,
             ],
             restarts: [

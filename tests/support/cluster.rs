@@ -1,7 +1,7 @@
 //! A cluster of a test's own.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -107,11 +107,6 @@ impl TestCluster {
     pub(crate) fn json(&self, args: &[&str]) -> Value {
         let ran = self.ok(&[&["--format", "json"], args].concat());
         serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}:\n{ran}"))
-    }
-
-    /// Starts the program and goes on; its output is read by the caller.
-    pub(crate) fn spawn(&self, args: &[&str]) -> Child {
-        self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// Starts the program in the background; its output is collected.

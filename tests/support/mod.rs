@@ -4,12 +4,14 @@ mod cluster;
 mod engine;
 mod http;
 mod leaks;
+mod proxy;
 mod ran;
 mod running;
 
 pub(crate) use cluster::TestCluster;
 pub(crate) use engine::{Api, with_engine};
 pub(crate) use http::http_get;
+pub(crate) use proxy::Proxy;
 pub(crate) use ran::Ran;
 pub(crate) use running::Running;
 

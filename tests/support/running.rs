@@ -66,11 +66,6 @@ impl Running {
         self.child.wait().unwrap();
     }
 
-    /// Closes its input, if it has one.
-    pub(crate) fn input(&mut self) -> Option<std::process::ChildStdin> {
-        self.child.stdin.take()
-    }
-
     /// Waits for its end.
     #[track_caller]
     pub(crate) fn end(mut self) -> Ran {

@@ -206,14 +206,11 @@ impl Files {
         }
     }
 
-    /// The content as a whole and, since output comes in lines, each longer line of it.
+    /// Notes the content as something to hide. The lines of a long one are the masker's business.
     fn mask(&mut self, content: &str) {
-        let whole = content.trim();
-        let lines = whole.lines().map(str::trim).filter(|line| line.len() >= 8);
-        for value in std::iter::once(whole).chain(lines).filter(|value| !value.is_empty()) {
-            if !self.secrets.iter().any(|known| known == value) {
-                self.secrets.push(value.to_owned());
-            }
+        let value = content.trim();
+        if !value.is_empty() && !self.secrets.iter().any(|known| known == value) {
+            self.secrets.push(value.to_owned());
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use indexmap::IndexMap;
+
 use super::roster::Roster;
 use crate::cluster::{PortBinding, Protocol};
 use crate::compose::{self, Diagnostic, Diagnostics, Port, Project, Service};
@@ -45,20 +47,12 @@ pub(super) fn check(project: &Project, roster: &Roster, problems: &mut Diagnosti
 
 /// The service's ports, those of one written range (same place, same port inside) together.
 fn ranges(service: &Service) -> Vec<Vec<&Port>> {
-    let mut ranges: Vec<Vec<&Port>> = Vec::new();
+    let mut ranges: IndexMap<_, Vec<&Port>> = IndexMap::new();
     for port in &service.ports {
-        let same = |other: &Port| {
-            other.at == port.at
-                && other.target == port.target
-                && other.protocol == port.protocol
-                && other.host_ip == port.host_ip
-        };
-        match ranges.iter_mut().find(|range| range.first().is_some_and(|first| same(first))) {
-            Some(range) => range.push(port),
-            None => ranges.push(vec![port]),
-        }
+        let at = (port.at.file(), port.at.line(), port.at.column());
+        ranges.entry((at, port.target, port.protocol, port.host_ip)).or_default().push(port);
     }
-    ranges
+    ranges.into_values().collect()
 }
 
 /// A lone component gets a range's first port; one without a host port goes to everybody.

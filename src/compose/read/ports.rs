@@ -1,5 +1,6 @@
 //! `ports` and `expose`: `[[ip:]host:]container[/protocol]`, ranges, and the long form.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
@@ -19,17 +20,10 @@ impl Reader {
                 reader.checked(&item.at, path, short_port(&text, &item.at))
             }
         });
-        let mut ports: Vec<Port> = Vec::new();
-        for port in items.into_iter().flatten() {
-            let same = |other: &Port| {
-                (other.host_ip, other.published, other.target, other.protocol)
-                    == (port.host_ip, port.published, port.target, port.protocol)
-            };
-            if !ports.iter().any(same) {
-                ports.push(port);
-            }
-        }
-        ports
+        // A set, since a range may be of 65535 ports.
+        let mut seen = HashSet::new();
+        let is_new = |port: &Port| seen.insert((port.host_ip, port.published, port.target, port.protocol));
+        items.into_iter().flatten().filter(is_new).collect()
     }
 
     /// `expose`: `port[-port][/protocol]`.

@@ -432,3 +432,17 @@ fn problems_are_serialised_with_their_place() {
     let problems = load_texts(&["services: { a: { imgae: x, image: y } }"]).unwrap_err();
     insta::assert_snapshot!(serde_json::to_string(&problems).unwrap(), @r#"[{"severity":"error","place":{"file":"compose.yaml","line":1,"column":18},"message":"unknown key \"imgae\" in services.a","hint":"did you mean \"image\"?"}]"#);
 }
+
+#[test]
+fn a_text_that_cannot_be_read_shows_no_secret_either() {
+    let unreadable = "services: { a: { image: i } }\nsecrets:\n  s:\n    content: \"hunter2\\q\"\n";
+    assert!(!said(unreadable).contains("hunter2"), "{}", said(unreadable));
+    let dollar = "services: { a: { image: i } }\nsecrets:\n  s: { content: 'ab$}hunter2' }\n";
+    insta::assert_snapshot!(said(dollar), @r"
+    error: a dollar sign in it is not a valid variable reference
+     --> compose.yaml:3:17
+      = help: write ${NAME}, ${NAME:-default} or ${NAME:?message}; a plain dollar sign is $$
+    ");
+    let elsewhere = "secrets: { s: { file: x } }\nservices:\n  a: { image: \"i\\q\" }\n";
+    assert!(said(elsewhere).contains("| "), "{}", said(elsewhere));
+}

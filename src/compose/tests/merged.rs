@@ -47,6 +47,32 @@ fn lists_are_appended_to_without_repetitions() {
 }
 
 #[test]
+fn hosts_of_either_form_are_appended() {
+    let hosts = |base, over| {
+        let hosts = merged(base, over).extra_hosts;
+        hosts.into_iter().map(|(name, address)| format!("{name} {address}")).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        hosts("extra_hosts: ['a:1.2.3.4']", "extra_hosts: ['b:5.6.7.8', 'a=::1']"),
+        ["a 1.2.3.4", "b 5.6.7.8", "a ::1"]
+    );
+    assert_eq!(
+        hosts("extra_hosts: { a: [1.1.1.1, 2.2.2.2] }", "extra_hosts: ['b=::1']"),
+        ["a 1.1.1.1", "a 2.2.2.2", "b ::1"]
+    );
+    assert_eq!(
+        hosts("extra_hosts: { a: host-gateway }", "extra_hosts: { a: 1.1.1.1 }"),
+        ["a host-gateway", "a 1.1.1.1"]
+    );
+}
+
+#[test]
+fn a_single_text_is_appended_to_like_a_list_of_one() {
+    let mounts = merged("tmpfs: /a", "tmpfs: /b").mounts;
+    assert_eq!(mounts.iter().map(|mount| mount.target.as_str()).collect::<Vec<_>>(), ["/a", "/b"]);
+}
+
+#[test]
 fn problems_of_all_files_are_reported_with_their_file() {
     let problems = load_texts(&["services: { a: { imgae: x } }", "services: { b: { image: x, bulid: y } }"]);
     let places: Vec<_> =

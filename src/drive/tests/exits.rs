@@ -38,6 +38,27 @@ async fn early_exits_are_bounded() {
     assert_eq!(ran.failures()[0].exit_code, Some(7));
 }
 
+/// On a busy engine an end is seen late: what counts is whether the peer was there when the run began.
+#[tokio::test(start_paused = true)]
+async fn one_that_began_before_its_peer_was_ready_gets_another_try() {
+    let gives_up = Behaviour::never_ready(ms(5)).exiting(ms(500), 7);
+    let engine = engine(1).behave("a", gives_up).behave("b", Behaviour::ready_after(ms(200)));
+    let cluster = cluster([member(http("a"), &["b"]), member(http("b"), &["a"])]);
+    let ran = up(&engine, &cluster).await.is(Outcome::Failed);
+    assert_eq!(calls(&engine, Op::Start, "a").len(), 2, "{}", ran.story());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_began_before_its_peer_was_ready_gets_a_second_run_and_no_third() {
+    // That the first run ended is learned when the peer is ready already.
+    let engine = engine(1)
+        .behave("a", Behaviour::never_ready(ms(10)).exiting(ms(900), 7))
+        .behave("b", Behaviour::ready_after(ms(300)));
+    let cluster = cluster([member(http("a"), &["b"]), member(http("b"), &["a"])]);
+    let ran = up(&engine, &cluster).await.is(Outcome::Failed);
+    assert_eq!(calls(&engine, Op::Start, "a").len(), 2, "{}", ran.story());
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_the_rule_an_exit_is_a_failure() {
     let engine = engine(1).behave(

@@ -1,9 +1,13 @@
 //! `kill -9` at any moment: the next command just works.
 
+use std::collections::BTreeMap;
+
 use super::harness::*;
 use crate::cluster::{Cluster, GateCondition};
 use crate::engine::fake::{Behaviour, FakeEngine};
+use crate::engine::{CreateNetwork, Engine};
 use crate::event::Outcome;
+use crate::plan::request;
 
 fn scene(seed: u64) -> (FakeEngine, Cluster) {
     let mut job = plain("job");
@@ -48,5 +52,30 @@ async fn down_leaves_nothing() {
         stop_all(&engine, &cluster, &down()).await.is(Outcome::Ready);
         assert!(engine.containers().is_empty(), "cut at {cut} ms");
         assert_eq!(engine.networks_and_volumes(), (vec![], vec![]), "cut at {cut} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_network_of_one_name_goes() {
+    let (engine, cluster) = scene(1);
+    let wanted = cluster.networks.values().next().unwrap();
+    let second = CreateNetwork {
+        name: wanted.engine_name.clone(),
+        labels: request::network_labels(&cluster, "other", wanted),
+        driver: None,
+        driver_opts: BTreeMap::new(),
+        internal: false,
+        attachable: false,
+        subnet: None,
+        gateway: None,
+        ip_range: None,
+    };
+    // Two that a killed convoke left, and then one that comes while the cluster runs.
+    engine.create_network(&second).await.unwrap();
+    for _ in 0..2 {
+        engine.create_network(&second).await.unwrap();
+        let ran = up(&engine, &cluster).await.is(Outcome::Ready);
+        assert_eq!(engine.networks_and_volumes().0.len(), 1, "{}", ran.story());
+        assert!(ran.took < secs(2), "{:?}", ran.took);
     }
 }

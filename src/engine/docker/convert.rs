@@ -164,7 +164,12 @@ pub(super) fn foreign(listed: &ContainerSummary) -> Option<Foreign> {
     let mut host_ports: Vec<u16> = listed.ports.iter().flatten().filter_map(|port| port.public_port).collect();
     host_ports.sort_unstable();
     host_ports.dedup();
-    Some(Foreign { name: bare(listed.names.as_ref()?.first()?), project: label(labels::COMPOSE_PROJECT), host_ports })
+    Some(Foreign {
+        name: bare(listed.names.as_ref()?.first()?),
+        cluster: label(labels::CLUSTER),
+        project: label(labels::COMPOSE_PROJECT),
+        host_ports,
+    })
 }
 
 /// A network from the list.

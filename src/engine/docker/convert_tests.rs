@@ -124,6 +124,7 @@ fn foreign_containers() {
         ]
     }))
     .unwrap();
-    let expected = Foreign { name: "their-db-1".into(), project: Some("their".into()), host_ports: vec![8080] };
+    let expected =
+        Foreign { name: "their-db-1".into(), cluster: None, project: Some("their".into()), host_ports: vec![8080] };
     assert_eq!(foreign(&listed), Some(expected));
 }

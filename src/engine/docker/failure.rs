@@ -127,9 +127,9 @@ fn kind_of_text(text: &str) -> Option<ErrorKind> {
         // Two networks of one name: it passes when the younger one is removed.
         () if has("is ambiguous") => ErrorKind::Conflict,
         // 20.10 answers 500 for these, though they never pass.
-        () if has("unable to find user") || has("unable to find group") || has("does not belong to any of") => {
-            ErrorKind::Rejected
-        }
+        () if has("unable to find user") || has("unable to find group") => ErrorKind::Rejected,
+        // The network was made anew, with another subnet.
+        () if has("does not belong to any of") => ErrorKind::AddressTaken,
         () => return None,
     })
 }
@@ -218,7 +218,7 @@ mod tests {
                 start(),
                 500,
                 "Invalid address 10.99.7.9: It does not belong to any of this network's subnets".into(),
-                ErrorKind::Rejected,
+                ErrorKind::AddressTaken,
             ),
             (
                 start(),

@@ -84,7 +84,8 @@ impl World {
             failures: 0,
             output: String::new(),
         });
-        for (at, address) in container.endpoints.iter_mut().zip(addresses) {
+        for (at, (network, address)) in container.endpoints.iter_mut().zip(addresses) {
+            at.network_id = network;
             at.address = Some(address);
         }
         Ok(())

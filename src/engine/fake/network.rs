@@ -148,19 +148,34 @@ impl World {
 
     /// Addresses for a container that starts, in the order of its attachments. The real engine finds a conflict only
     /// now, not when the container is made.
-    pub(super) fn hand_out_addresses(&self, id: &ContainerId) -> Result<Vec<Ipv4Addr>, Trouble> {
+    pub(super) fn hand_out_addresses(&self, id: &ContainerId) -> Result<Vec<(String, Ipv4Addr)>, Trouble> {
         let Some(container) = self.containers.get(id) else { return Ok(Vec::new()) };
         let mut addresses = Vec::new();
-        for at in &container.endpoints {
-            let Some(network) = self.networks.get(&at.network_id) else {
+        for (index, at) in container.endpoints.iter().enumerate() {
+            // The first one is looked up by its name, the others by their ids.
+            let network =
+                if index == 0 { self.only_network(&at.network_name)? } else { self.networks.get(&at.network_id) };
+            let Some(network) = network else {
                 return Err((ErrorKind::NotFound, format!("network {} not found", at.network_name)));
             };
-            addresses.push(match at.fixed {
+            let address = match at.fixed {
                 Some(address) => self.check_fixed(network, address)?,
                 None => self.free_address(network)?,
-            });
+            };
+            addresses.push((network.id.clone(), address));
         }
         Ok(addresses)
+    }
+
+    fn only_network(&self, name: &str) -> Result<Option<&FakeNetwork>, Trouble> {
+        let mut of_name = self.networks.values().filter(|network| network.name == name);
+        match (of_name.next(), of_name.count()) {
+            (found, 0) => Ok(found),
+            (_, more) => {
+                let text = format!("network {name} is ambiguous ({} matches found on name)", more + 1);
+                Err((ErrorKind::Conflict, text))
+            }
+        }
     }
 
     fn address_in_use(&self, network: &FakeNetwork, address: Ipv4Addr) -> bool {
@@ -179,8 +194,8 @@ impl World {
             return Err((ErrorKind::Rejected, text.to_owned()));
         }
         if !network.subnet.is_some_and(|subnet| subnet.contains(address)) {
-            let text = format!("no configured subnet or ip-range contain the IP address {address}");
-            return Err((ErrorKind::Rejected, text));
+            let text = format!("Invalid address {address}: It does not belong to any of this network's subnets");
+            return Err((ErrorKind::AddressTaken, text));
         }
         if self.address_in_use(network, address) {
             return Err((ErrorKind::AddressTaken, "Address already in use".to_owned()));

@@ -235,6 +235,7 @@ impl World {
 fn foreign(container: &Container) -> Foreign {
     Foreign {
         name: container.name.clone(),
+        cluster: container.labels.get(labels::CLUSTER).cloned(),
         project: container.labels.get(labels::COMPOSE_PROJECT).cloned(),
         host_ports: container.bound.iter().filter_map(|port| port.host_port).collect(),
     }

@@ -112,9 +112,11 @@ pub(crate) async fn a_signal_needs_a_running_one<E: Engine>(cx: &Cx<E>) {
 }
 
 /// Who gives up on a call can't count on its not having happened.
-pub(crate) async fn a_dropped_start_takes_effect_all_the_same<E: Engine>(cx: &Cx<E>) {
+/// 20.10 goes on with it; 26.1 takes it back ("context canceled") and leaves a container that never ran.
+pub(crate) async fn a_dropped_start_is_no_obstacle_to_the_next<E: Engine>(cx: &Cx<E>) {
     let id = cx.create(&cx.request("a", &[])).await.unwrap();
     assert!(tokio::time::timeout(ms(15), cx.engine.start(&id)).await.is_err());
+    cx.engine.start(&id).await.unwrap();
     cx.wait(&id, |seen| seen.state.status == Status::Running).await;
 }
 

@@ -3,7 +3,7 @@
 use convoke::cluster::{PortBinding, Protocol};
 use convoke::engine::{Engine, ErrorKind};
 
-use crate::context::{Cx, attach, ms};
+use crate::context::{Cx, Net, attach, ms};
 
 /// Old engines allow it, newer ones refuse.
 pub(crate) async fn a_second_one_of_a_name_is_made_or_refused<E: Engine>(cx: &Cx<E>) {
@@ -13,7 +13,15 @@ pub(crate) async fn a_second_one_of_a_name_is_made_or_refused<E: Engine>(cx: &Cx
             assert_ne!(first, second);
             let seen = cx.engine.observe(&cx.cluster).await.unwrap().networks;
             let ids: Vec<_> = seen.iter().map(|network| network.id.as_str()).collect();
-            assert_eq!(ids, [first, second], "the oldest comes first");
+            assert_eq!(ids, [first.as_str(), second.as_str()], "the oldest comes first");
+            let net = Net { id: first, name: seen[0].name.clone(), subnet: seen[0].subnet.unwrap() };
+            let mut request = cx.request("a", &[]);
+            request.networks.push(attach(&net, None));
+            let id = cx.create(&request).await.unwrap();
+            let ambiguous = cx.engine.start(&id).await.unwrap_err();
+            assert_eq!(ambiguous.kind, ErrorKind::Conflict, "{ambiguous}");
+            cx.engine.remove_network(&second).await.unwrap();
+            cx.engine.start(&id).await.unwrap();
         }
         Err(error) => assert_eq!(error.kind, ErrorKind::NameTaken),
     }

@@ -86,7 +86,7 @@ fn check() -> HealthCheck {
         timeout: ms(5000),
         retries: 2,
         start_period: ms(0),
-        start_interval: None,
+        start_interval: Some(ms(500)),
     }
 }
 

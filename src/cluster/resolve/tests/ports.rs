@@ -58,3 +58,9 @@ fn ports_on_the_hosts_network_are_not_published() {
     let text = "services: { web: { image: i, network_mode: host, ports: ['8080:80'] } }";
     assert_eq!(messages(text), ["ports of \"web\" are not published"]);
 }
+
+#[test]
+fn a_range_of_all_ports_is_no_work() {
+    let cluster = good("services: { web: { image: i, ports: ['1-65535:1-65535'] } }");
+    assert_eq!(one(&cluster, "web").spec.ports.len(), 65535);
+}

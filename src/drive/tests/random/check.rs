@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::scenario::Scenario;
 use crate::drive::tests::harness::*;
+use crate::engine::fake::{Call, Change, Op};
 use crate::event::{EventKind, Outcome, Phase};
 use crate::names::ComponentName;
 
@@ -78,8 +79,31 @@ fn is_legal(from: Phase, to: Phase) -> bool {
 pub(super) fn world(seed: u64, scene: &Scenario) {
     let violations = scene.engine.violations();
     assert!(violations.is_empty(), "seed {seed}: {violations:?}");
+    jobs_run_once(seed, scene);
+    if !scene.late_effects && scene.cuts.is_empty() {
+        let networks = scene.engine.networks_and_volumes().0;
+        assert!(networks.len() <= 1, "seed {seed}: {networks:?}");
+    }
     // Nothing is called over and over: about what the slow tick and a probe by exec need.
     let calls = scene.engine.journal().len() as f64;
     let bound = 800.0 + scene.engine.now().as_secs_f64() * 8.0 * (1.0 + scene.cluster.components.len() as f64);
     assert!(calls < bound, "seed {seed}: {calls} calls, {bound} at most");
+}
+
+/// A job that ended well isn't started again; what its container's end looks like takes a moment to be known.
+fn jobs_run_once(seed: u64, scene: &Scenario) {
+    let done =
+        |change: &&Change| change.code == Some(0) && change.component.as_ref().is_some_and(|at| is_job(scene, at));
+    for change in scene.engine.changes().iter().filter(done) {
+        let again = |call: &&Call| {
+            call.op == Op::Start && call.container.as_ref() == Some(&change.container) && call.at > change.at + ms(20)
+        };
+        let journal = scene.engine.journal();
+        let again = journal.iter().find(again);
+        assert!(again.is_none(), "seed {seed}: {:?} ended well at {:?}: {again:?}", change.component, change.at);
+    }
+}
+
+fn is_job(scene: &Scenario, name: &ComponentName) -> bool {
+    scene.cluster.components[name].completes
 }

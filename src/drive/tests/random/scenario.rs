@@ -16,6 +16,8 @@ pub(super) struct Scenario {
     pub(super) options: Options,
     /// Components crash by themselves while faults last: a run may fail for that.
     pub(super) crashes: bool,
+    /// Calls may take effect long after they were given up.
+    pub(super) late_effects: bool,
     /// Faults end here.
     pub(super) until: Duration,
     /// Some component can't become ready, ever.
@@ -45,15 +47,17 @@ pub(super) fn draw(seed: u64) -> Scenario {
     draw_gates(&mut dice, &mut components);
     draw_cycle(&mut dice, &mut components, &mut behaviours);
     let until = Duration::from_millis(dice.from(0, 25_000));
-    let faults = match dice.from(0, 5) {
+    let faults = match dice.from(0, 6) {
         0 => Faults::none(),
         1 => Faults::some(),
         2 => Faults::many(),
         3 => Faults { crash: None, ..Faults::many() },
         4 => Faults { crash: None, engine_restart: None, ..Faults::many() },
+        5 => Faults { call_failure: 0.1, lost_reply: 0.3, event_loss: 0.3, ..Faults::none() },
         _ => Faults { engine_restart: Some(secs(8)), ..Faults::some() },
     };
     let crashes = faults.crash.is_some();
+    let late_effects = faults.timeout > 0.0 && !until.is_zero();
     let mut engine = engine(seed).with_pullable("far", dice.ms(4000)).with_foreign("theirs", None, &[]);
     if dice.percent(30) {
         engine = engine.latency(Latency { serial_start: Some(ms(150)), ..Latency::default() });
@@ -73,7 +77,7 @@ pub(super) fn draw(seed: u64) -> Scenario {
         cluster.start = StartMode::Together;
         cluster.components.values_mut().for_each(|component| component.restarts_early_exit = true);
     }
-    Scenario { cluster, engine, options, crashes, until, doomed, cuts, vandalism, changes }
+    Scenario { cluster, engine, options, crashes, late_effects, until, doomed, cuts, vandalism, changes }
 }
 
 fn draw_options(dice: &mut Dice, components: &[Component]) -> Options {

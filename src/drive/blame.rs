@@ -1,0 +1,114 @@
+//! What a failed call or a taken name means for people: what is in the way, and what to do about it.
+
+use super::driver::Driver;
+use crate::engine::{EngineError, ErrorKind, Foreign};
+use crate::names::ComponentName;
+
+impl Driver {
+    /// What happened, and what to try, after a call about a component has failed for good.
+    pub(super) fn blame(&self, name: &ComponentName, error: &EngineError) -> (String, Option<String>) {
+        let what = match error.kind {
+            ErrorKind::PortTaken => match self.port_in_the_way(name, error) {
+                Some((port, holder)) => return port_taken(port, holder),
+                None => error.to_string(),
+            },
+            ErrorKind::CommandInvalid => format!("its command can't be run: {}", essence(&error.message)),
+            _ => error.to_string(),
+        };
+        (what, hint_for(&error.kind).map(ToOwned::to_owned))
+    }
+
+    /// The host port that the engine complains of, and the container that has it if it is one.
+    fn port_in_the_way(&self, name: &ComponentName, error: &EngineError) -> Option<(u16, Option<&Foreign>)> {
+        let named = |port: u16| {
+            let text = format!(":{port}");
+            let mut ends = error.message.match_indices(&text).map(|(at, found)| &error.message[at + found.len()..]);
+            ends.any(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+        };
+        let ports = &self.nodes.get(name)?.component.spec.ports;
+        let port = ports.iter().filter_map(|port| port.host_port).find(|port| named(*port))?;
+        let mut others = self.observed.iter().flat_map(|observed| &observed.foreign_containers);
+        Some((port, others.find(|other| other.host_ports.contains(&port))))
+    }
+}
+
+fn port_taken(port: u16, holder: Option<&Foreign>) -> (String, Option<String>) {
+    match holder {
+        Some(other) => {
+            let hint = format!("stop {}, or publish another port than {port}", other.name);
+            (format!("host port {port} is in use by container {}", other.name), Some(hint))
+        }
+        None => {
+            let hint =
+                format!("`ss -ltnp sport = :{port}` shows which process has it; end it, or publish another port");
+            (format!("host port {port} is in use by another process"), Some(hint))
+        }
+    }
+}
+
+/// The part of the engine's text that says what is wrong with a command: `exec: "x": not found`.
+fn essence(text: &str) -> &str {
+    text.find("exec: \"").map_or(text, |at| &text[at..]).trim_end_matches(": unknown")
+}
+
+/// Why a name that a component needs can't be had, and how it could be freed.
+pub(super) fn name_taken(foreign: &Foreign) -> (String, String) {
+    let name = &foreign.name;
+    match (&foreign.cluster, &foreign.project) {
+        (Some(cluster), _) => (
+            format!("a container named {name} is there already: it belongs to cluster {cluster}"),
+            format!("remove that cluster with `convoke down -p {cluster}`, or choose another container_name"),
+        ),
+        (None, Some(project)) => (
+            format!("a container named {name} is there already, and convoke didn't make it"),
+            format!("remove it with `docker compose -p {project} down`, or choose another name with -p"),
+        ),
+        (None, None) => (
+            format!("a container named {name} is there already, and convoke didn't make it"),
+            format!("remove it with `docker rm -f {name}`, or choose another name with -p"),
+        ),
+    }
+}
+
+/// What to try, by the kind of failure.
+const fn hint_for(kind: &ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        ErrorKind::PortTaken => {
+            "another process or container has the port: `docker ps` and `ss -ltnp` show which; or publish another"
+        }
+        ErrorKind::CommandInvalid => {
+            "the program isn't in the image, or can't be run: check `command` and `entrypoint`"
+        }
+        ErrorKind::ImageMissing => "check the image's name and tag",
+        ErrorKind::DiskFull => "free some space: `docker system df` shows what takes it",
+        ErrorKind::PoolExhausted => "unused networks are removed by `docker network prune`",
+        ErrorKind::NameTaken => "another container has its name: remove it, or choose another cluster name with -p",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_engine_s_text_about_a_command_only_the_end_matters() {
+        let text = "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container \
+                    process: exec: \"serve\": executable file not found in $PATH: unknown";
+        assert_eq!(essence(text), "exec: \"serve\": executable file not found in $PATH");
+        assert_eq!(essence("something else"), "something else");
+    }
+
+    #[test]
+    fn whose_the_container_in_the_way_is_decides_what_to_try() {
+        let foreign = |cluster: Option<&str>, project: Option<&str>| Foreign {
+            name: "x-db-1".into(),
+            cluster: cluster.map(Into::into),
+            project: project.map(Into::into),
+            host_ports: vec![],
+        };
+        assert!(name_taken(&foreign(Some("y"), Some("y"))).1.contains("`convoke down -p y`"));
+        assert!(name_taken(&foreign(None, Some("y"))).1.contains("`docker compose -p y down`"));
+        assert!(name_taken(&foreign(None, None)).1.contains("`docker rm -f x-db-1`"));
+    }
+}

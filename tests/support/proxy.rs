@@ -1,0 +1,132 @@
+//! A socket between the program and the engine, for what a real engine doesn't do on request: fall silent, go away, and
+//! come back.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::{Arc, Mutex};
+
+use super::with_engine;
+
+/// What becomes of what is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// It is passed on.
+    Forward,
+    /// Connections are taken, and nothing is ever answered.
+    Silent,
+    /// Connections are closed, as by an engine that isn't there.
+    Gone,
+}
+
+/// A socket that stands for the engine's.
+pub(crate) struct Proxy {
+    folder: tempfile::TempDir,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    engine: String,
+    mode: Mutex<Mode>,
+    /// A request with this text makes it fall silent.
+    last_words: Option<&'static str>,
+    open: Mutex<Vec<UnixStream>>,
+}
+
+impl Proxy {
+    /// Passes everything on, until told otherwise.
+    pub(crate) fn new() -> Self {
+        Self::begin(Mode::Forward, None)
+    }
+
+    /// Never answers anything.
+    pub(crate) fn silent() -> Self {
+        Self::begin(Mode::Silent, None)
+    }
+
+    /// Passes everything on until a request has this text in its head; neither that nor anything later is answered.
+    pub(crate) fn silent_from(text: &'static str) -> Self {
+        Self::begin(Mode::Forward, Some(text))
+    }
+
+    fn begin(mode: Mode, last_words: Option<&'static str>) -> Self {
+        let address = with_engine(async |engine| engine.known_info().address.clone());
+        let engine = address.strip_prefix("unix://").expect("these tests need an engine at a socket").to_owned();
+        let shared = Arc::new(Shared { engine, mode: Mutex::new(mode), last_words, open: Mutex::default() });
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join("engine.sock")).unwrap();
+        let accepting = shared.clone();
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                accepting.accept(client);
+            }
+        });
+        Self { folder, shared }
+    }
+
+    /// For `DOCKER_HOST`.
+    pub(crate) fn address(&self) -> String {
+        format!("unix://{}", self.folder.path().join("engine.sock").display())
+    }
+
+    /// From now on nothing is answered.
+    pub(crate) fn fall_silent(&self) {
+        self.shared.set(Mode::Silent);
+    }
+
+    /// From now on connections are closed, those that there are at once.
+    pub(crate) fn go_away(&self) {
+        self.shared.set(Mode::Gone);
+        for stream in self.shared.open.lock().unwrap().drain(..) {
+            _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// From now on everything is passed on again.
+    pub(crate) fn come_back(&self) {
+        self.shared.set(Mode::Forward);
+    }
+}
+
+impl Shared {
+    fn set(&self, mode: Mode) {
+        *self.mode.lock().unwrap() = mode;
+    }
+
+    fn mode(&self) -> Mode {
+        *self.mode.lock().unwrap()
+    }
+
+    fn accept(self: &Arc<Self>, client: UnixStream) {
+        match self.mode() {
+            Mode::Gone => {}
+            Mode::Silent => self.open.lock().unwrap().push(client),
+            Mode::Forward => {
+                let engine = UnixStream::connect(&self.engine).unwrap();
+                self.open.lock().unwrap().extend([client.try_clone().unwrap(), engine.try_clone().unwrap()]);
+                let (to_client, to_engine) = (client.try_clone().unwrap(), engine.try_clone().unwrap());
+                self.clone().copy(client, to_engine, self.last_words);
+                self.clone().copy(engine, to_client, None);
+            }
+        }
+    }
+
+    /// Passes on what comes while it is to be passed on; what comes while it isn't is lost for good.
+    fn copy(self: Arc<Self>, mut from: UnixStream, mut to: UnixStream, last_words: Option<&'static str>) {
+        std::thread::spawn(move || {
+            let mut buffer = [0; 65536];
+            while let Ok(count @ 1..) = from.read(&mut buffer) {
+                let bytes = &buffer[..count];
+                if last_words.is_some_and(|text| String::from_utf8_lossy(bytes).contains(text)) {
+                    self.set(Mode::Silent);
+                }
+                if self.mode() == Mode::Forward && to.write_all(bytes).is_err() {
+                    break;
+                }
+            }
+            if self.mode() != Mode::Silent {
+                _ = to.shutdown(Shutdown::Both);
+            }
+        });
+    }
+}
