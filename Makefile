@@ -36,8 +36,8 @@ lint: setup ## Check format, lints, documentation, shell scripts and dependencie
 fmt: ## Format the code
 	cargo fmt --all
 
-bench: images ## Measure against docker compose and the engine's own limit
-	cargo bench --locked
+bench: images ## Measure against docker compose and the engine's own limit; CASES="up-5 down" picks some
+	cargo bench --locked --bench cluster -- $(CASES)
 
 install: setup ## Install convoke, its completions and manual page below PREFIX (/usr/local)
 	cargo build --locked --release

@@ -43,7 +43,7 @@ pub(super) struct Place {
 impl Bench {
     /// Finds all that is needed.
     pub(super) async fn new() -> Result<Self> {
-        let docker = Docker::connect_with_local_defaults().context("no engine")?;
+        let docker = Docker::connect_with_defaults().context("no engine")?;
         docker.inspect_image(IMAGE).await.with_context(|| format!("{IMAGE}: `make images` loads it"))?;
         let convoke = match std::env::var_os("CONVOKE_BIN") {
             Some(path) => path.into(),

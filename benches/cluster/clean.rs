@@ -2,16 +2,20 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::{ContainerSummary, Network};
 use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
 use futures::stream::{self, StreamExt, TryStreamExt};
-use tokio::time::{Duration, sleep};
+use tokio::time::{Duration, sleep, timeout};
 
 /// Removals in flight.
 const IN_FLIGHT: usize = 8;
+/// It is looked at so often at most.
+const ROUNDS: u32 = 20;
+/// Cleaning takes so long at most: an engine may hang.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// The containers whose names begin with `prefix`.
 pub(super) async fn containers(docker: &Docker, prefix: &str) -> Result<Vec<String>> {
@@ -46,7 +50,12 @@ pub(super) async fn concurrently(docker: &Docker, prefix: &str, in_flight: usize
 
 /// Removes it all, and looks again until nothing is left: a program that was ended may have a call in flight.
 pub(super) async fn all(docker: &Docker, prefix: &str) -> Result<()> {
-    for _ in 0..20 {
+    let cleaned = timeout(LIMIT, until_clean(docker, prefix)).await;
+    cleaned.with_context(|| format!("the engine doesn't answer; objects named {prefix}… are left behind"))?
+}
+
+async fn until_clean(docker: &Docker, prefix: &str) -> Result<()> {
+    for _ in 0..ROUNDS {
         let removed = concurrently(docker, prefix, IN_FLIGHT).await;
         if removed.is_ok() && containers(docker, prefix).await?.is_empty() && networks(docker, prefix).await?.is_empty()
         {

@@ -12,7 +12,7 @@ use tokio::time::{Duration, Instant, sleep, timeout};
 use super::bench::{Bench, Place};
 use super::clean;
 use super::files::{Check, Service, compose, equal, name};
-use super::table::{Row, Sample, say_row};
+use super::table::{Row, Sample};
 
 /// An end of a start.
 #[derive(Debug)]
@@ -78,15 +78,13 @@ pub(super) async fn run(bench: &Bench, case: &Case) -> Result<Row> {
         sample.add(took);
         clean::all(&bench.docker, &bench.prefix).await?;
     }
-    let row = Row {
+    Ok(Row {
         name: case.title.to_owned(),
         figure: sample.milliseconds(),
         against: String::new(),
         target: format!("≤ {} ms", case.aim.as_millis()),
         reached: Some(sample.median() <= case.aim.as_secs_f64()),
-    };
-    say_row(&row);
-    Ok(row)
+    })
 }
 
 /// From the engine's time of a component's end to the line that reports it.
@@ -117,7 +115,7 @@ async fn failure(bench: &Bench) -> Result<Duration> {
 async fn interrupt(bench: &Bench, after: Duration, signals: u32, last_never_ready: bool) -> Result<Duration> {
     let text = if last_never_ready {
         let mut services = vec![Service::booting("200ms", Check::Http); 20];
-        services[19] = Service::booting("1h", Check::Http);
+        services[19] = Service::booting("60m", Check::Http);
         compose(&services)
     } else {
         equal(20, Check::Http)

@@ -64,38 +64,34 @@ async fn measure(filters: &[String]) -> Result<()> {
     result
 }
 
+/// Runs what the filters name. A case that fails doesn't keep the others from being measured.
 async fn run_cases(bench: &Bench, filters: &[String]) -> Result<()> {
     let wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
     let mut report = Report::default();
-    let mut any = false;
     for case in starts::CASES.iter().filter(|case| wanted(case.name)) {
-        any = true;
-        report.starts.push(starts::run(bench, case).await?);
+        report.take_start(case.name, starts::run(bench, case).await);
     }
     for case in running::REATTACH.iter().filter(|case| wanted(case.name)) {
-        any = true;
-        report.others.push(running::reattach(bench, case).await?);
+        report.take(case.name, running::reattach(bench, case).await.map(|row| vec![row]));
     }
     if wanted("down") {
-        any = true;
-        report.others.push(running::down(bench).await?);
+        report.take("down", running::down(bench).await.map(|row| vec![row]));
     }
     for case in endings::CASES.iter().filter(|case| wanted(case.name)) {
-        any = true;
-        report.others.push(endings::run(bench, case).await?);
+        report.take(case.name, endings::run(bench, case).await.map(|row| vec![row]));
     }
     if wanted("order") {
-        any = true;
-        report.others.extend(order::run(bench).await?);
+        report.take("order", order::run(bench).await);
     }
     for case in memory::CASES.iter().filter(|case| wanted(case.name)) {
-        any = true;
-        report.others.push(memory::run(bench, case).await?);
+        report.take(case.name, memory::run(bench, case).await.map(|row| vec![row]));
     }
-    if !any {
-        bail!("no case has {} in its name", filters.join(" or "));
+    table::print(&machine::header(bench).await?, &report);
+    match report.failed.as_slice() {
+        [] if report.starts.is_empty() && report.others.is_empty() => bail!("no case is named so"),
+        [] => Ok(()),
+        failed => bail!("could not be measured: {}", failed.join(", ")),
     }
-    table::print(&machine::header(bench).await?, &report)
 }
 
 /// Progress, on standard error; the tables go to standard output.

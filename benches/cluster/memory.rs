@@ -6,7 +6,7 @@ use tokio::time::{Duration, sleep};
 use super::bench::Bench;
 use super::clean;
 use super::files::{Check, equal};
-use super::table::{Row, Sample, say_row};
+use super::table::{Row, Sample};
 
 /// A start of fifty components.
 #[derive(Debug)]
@@ -48,15 +48,13 @@ pub(super) async fn run(bench: &Bench, case: &Case) -> Result<Row> {
     }
     sample.add_value(peak);
     clean::all(&bench.docker, &place.name).await?;
-    let row = Row {
+    Ok(Row {
         name: case.title.to_owned(),
         figure: format!("{peak:.1} MB"),
         against: String::new(),
         target: format!("< {AIM} MB"),
         reached: Some(sample.median() < AIM),
-    };
-    say_row(&row);
-    Ok(row)
+    })
 }
 
 /// `VmHWM` in megabytes; None once the process has ended, or when it isn't said.

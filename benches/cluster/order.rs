@@ -6,7 +6,7 @@ use super::bench::Bench;
 use super::clean;
 use super::files::{Check, Service, compose, name};
 use super::running::identities;
-use super::table::{Row, Sample, say_row};
+use super::table::{Row, Sample};
 
 /// Components; the last one by name is the slow one.
 const SERVICES: usize = 20;
@@ -46,7 +46,5 @@ pub(super) async fn run(bench: &Bench) -> Result<Vec<Row>> {
         target: "less than the first".into(),
         reached: Some(saved > 0.0),
     };
-    say_row(&place);
-    say_row(&time);
     Ok(vec![place, time])
 }

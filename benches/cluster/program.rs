@@ -5,9 +5,12 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, timeout};
 
 use super::bench::{Bench, Place};
+
+/// A program that isn't done by then is an error of the bench.
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// Docker compose v2.
 #[derive(Debug, Clone)]
@@ -67,7 +70,8 @@ impl Bench {
 /// Runs a program to its end, which must be a good one; how long it took.
 pub(super) async fn timed(mut command: Command) -> Result<Duration> {
     let begun = Instant::now();
-    let output = command.output().await?;
+    let output = timeout(LIMIT, command.output()).await;
+    let output = output.with_context(|| format!("{:?} doesn't end", command.as_std()))??;
     let took = begun.elapsed();
     if !output.status.success() {
         let said = [output.stdout, output.stderr].concat();

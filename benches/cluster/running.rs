@@ -10,7 +10,7 @@ use super::clean;
 use super::files::{Check, equal};
 use super::program::timed;
 use super::starts::in_flight;
-use super::table::{Row, Sample, ratio, say_row};
+use super::table::{Row, Sample, ratio};
 
 /// Components in these cases.
 const SERVICES: usize = 20;
@@ -74,7 +74,7 @@ pub(super) async fn reattach(bench: &Bench, case: &Reattach) -> Result<Row> {
         }
         clean::all(&bench.docker, &place.name).await?;
     }
-    let row = Row {
+    Ok(Row {
         name: case.title.to_owned(),
         figure: mine.milliseconds(),
         against: bench
@@ -83,9 +83,7 @@ pub(super) async fn reattach(bench: &Bench, case: &Reattach) -> Result<Row> {
             .map_or_else(String::new, |_| format!("compose up --wait: {}", peer.milliseconds())),
         target: format!("≤ {} ms", case.aim.as_millis()),
         reached: Some(mine.median() <= case.aim.as_secs_f64()),
-    };
-    say_row(&row);
-    Ok(row)
+    })
 }
 
 /// Component, id and start time of every container.
@@ -118,13 +116,11 @@ pub(super) async fn down(bench: &Bench) -> Result<Row> {
     super::say(&format!("  bare removals by number in flight: {}", all.join("; ")));
     let best = bare.iter().map(|(_, sample)| sample.median()).fold(f64::INFINITY, f64::min);
     let is = mine.median() / best;
-    let row = Row {
+    Ok(Row {
         name: "down of 20".into(),
         figure: mine.seconds(),
         against: format!("bare concurrent removal: {best:.2} s, ratio {}", ratio(is, DOWN_AIM)),
         target: format!("≤ {DOWN_AIM} of it"),
         reached: Some(is <= DOWN_AIM),
-    };
-    say_row(&row);
-    Ok(row)
+    })
 }

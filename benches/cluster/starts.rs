@@ -9,7 +9,7 @@ use super::blueprint::{self, Blueprint};
 use super::clean;
 use super::files::{Check, equal};
 use super::program::{Compose, timed};
-use super::table::{Sample, StartRow, say_start};
+use super::table::{Sample, StartRow};
 
 /// A cluster of equal services that boot for 200 ms.
 #[derive(Debug)]
@@ -80,7 +80,6 @@ pub(super) async fn run(bench: &Bench, case: &Case) -> Result<StartRow> {
             take_turn(bench, case, *side, (&place, &peer_place), &blueprint, &mut row).await?;
         }
     }
-    say_start(&row);
     Ok(row)
 }
 

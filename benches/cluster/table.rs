@@ -48,6 +48,40 @@ pub(super) struct Report {
     pub(super) starts: Vec<StartRow>,
     /// All else.
     pub(super) others: Vec<Row>,
+    /// Names of the cases that ended in an error.
+    pub(super) failed: Vec<String>,
+}
+
+impl Report {
+    /// Takes a start's row in, or notes that it failed; says either at once.
+    pub(super) fn take_start(&mut self, name: &str, measured: Result<StartRow>) {
+        match measured {
+            Ok(row) => {
+                super::say(&row.text());
+                let bare: Vec<String> =
+                    row.bare.iter().map(|(n, sample)| format!("{n}: {}", sample.seconds())).collect();
+                super::say(&format!("  bare loops by number in flight: {}", bare.join("; ")));
+                self.starts.push(row);
+            }
+            Err(error) => self.fail(name, &error),
+        }
+    }
+
+    /// Takes other rows in, or notes that they failed; says either at once.
+    pub(super) fn take(&mut self, name: &str, measured: Result<Vec<Row>>) {
+        match measured {
+            Ok(rows) => {
+                rows.iter().for_each(|row| super::say(&row.text()));
+                self.others.extend(rows);
+            }
+            Err(error) => self.fail(name, &error),
+        }
+    }
+
+    fn fail(&mut self, name: &str, error: &anyhow::Error) {
+        super::say(&format!("error: {name}: {error:#}"));
+        self.failed.push(name.to_owned());
+    }
 }
 
 /// A start of a cluster, by three sides.
@@ -57,9 +91,9 @@ pub(super) struct StartRow {
     pub(super) name: String,
     /// Convoke.
     pub(super) convoke: Sample,
-    /// Docker compose, and the ratio aimed at.
+    /// Docker compose, and the ratio to it that is aimed at.
     pub(super) compose: Option<(Sample, f64)>,
-    /// The bare loops by the number in flight, and the ratio aimed at.
+    /// The bare loops by the number in flight.
     pub(super) bare: Vec<(usize, Sample)>,
     /// Ratio to the best of them that is aimed at.
     pub(super) limit: f64,
@@ -112,21 +146,9 @@ pub(super) fn ratio(is: f64, aim: f64) -> String {
     if is <= aim { format!("{is:.2} (≤ {aim})") } else { format!("**{is:.2}** (missed: ≤ {aim})") }
 }
 
-/// Says a row as soon as it is known; the tables come at the end.
-pub(super) fn say_start(row: &StartRow) {
-    super::say(&row.text());
-    let bare: Vec<String> = row.bare.iter().map(|(n, sample)| format!("{n}: {}", sample.seconds())).collect();
-    super::say(&format!("  bare loops by number in flight: {}", bare.join("; ")));
-}
-
-/// Says a row as soon as it is known.
-pub(super) fn say_row(row: &Row) {
-    super::say(&row.text());
-}
-
 /// Prints the tables.
 #[expect(clippy::print_stdout, reason = "a bench has no printer, and the tables are its result")]
-pub(super) fn print(header: &str, report: &Report) -> Result<()> {
+pub(super) fn print(header: &str, report: &Report) {
     println!("{header}");
     if !report.starts.is_empty() {
         println!(
@@ -141,5 +163,4 @@ pub(super) fn print(header: &str, report: &Report) -> Result<()> {
         println!("|---|---|---|---|---|");
         report.others.iter().for_each(|row| println!("{}", row.text()));
     }
-    Ok(())
 }
