@@ -1,4 +1,4 @@
-//! The desired cluster: absolute, typed, hashed. Made from a [`Project`](crate::compose) by [`resolve`].
+//! The desired cluster: absolute, typed, hashed. Made from a [`Project`](crate::compose) by [`resolve()`].
 
 pub mod component;
 pub mod graph;
