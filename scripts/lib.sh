@@ -47,6 +47,7 @@ use_spare_engine() {
   # shellcheck disable=SC1090  # made by ensure-engine.sh
   source "$SPARE"
   export DOCKER_HOST
+  # shellcheck disable=SC2034  # used by the scripts that source this
   inside=(nsenter "--net=$NETNS")
 }
 use_spare_engine

@@ -5,6 +5,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/lib.sh"
 cd "$here/.."
 
+# Which tests; all, unless there is no engine.
+which=(--workspace)
 if "$here/ensure-engine.sh"; then
   use_spare_engine
   "$here/images.sh"
@@ -13,14 +15,15 @@ elif [[ ${CI:-} == true ]]; then
 else
   say "warning: no engine; the tests that need one are left out"
   export CONVOKE_SKIP_DOCKER=1
+  which=(--workspace --lib --bins --test layers --test contract)
 fi
 
 if command -v cargo-nextest >/dev/null; then
   # nextest leaves the examples in the documentation to cargo.
   cargo test --locked --workspace --doc --quiet
-  cargo nextest run --locked --workspace --no-run
-  "${inside[@]}" cargo nextest run --locked --workspace
+  cargo nextest run --locked "${which[@]}" --no-run
+  "${inside[@]}" cargo nextest run --locked "${which[@]}"
 else
-  cargo test --locked --workspace --no-run
-  "${inside[@]}" cargo test --locked --workspace
+  cargo test --locked "${which[@]}" --no-run
+  "${inside[@]}" cargo test --locked "${which[@]}"
 fi

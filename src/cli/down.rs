@@ -14,7 +14,7 @@ use crate::store::{Store, Wanted};
 
 pub(super) async fn down(session: &Session, args: Down) -> Result<u8, CliError> {
     let engine = session.connect().await?;
-    let cluster = session.cluster_name(&engine, &args.files.file).await?;
+    let cluster = session.named_cluster(&engine, &args.files.file).await?;
     let store = session.store(&cluster);
     let Some(_guard) = lock(session, &store, "down", !args.no_wait_lock).await? else { return Ok(INTERRUPTED) };
     note(store.set_wanted(Wanted::Down));

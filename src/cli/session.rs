@@ -54,6 +54,26 @@ impl Session {
         self.files.iter().chain(after).cloned().collect()
     }
 
+    /// The cluster that a command is to remove: `-p` or what the files say. A guess isn't good enough for that.
+    pub(super) async fn named_cluster(
+        &self,
+        engine: &DockerEngine,
+        files: &[PathBuf],
+    ) -> Result<ClusterName, CliError> {
+        let is_named = self.global.project.as_ref().is_some_and(|name| !name.is_empty());
+        if is_named || source::name_from_files(self, &self.all_files(files))?.is_some() {
+            return self.cluster_name(engine, files).await;
+        }
+        let there = engine.clusters().await?;
+        let names: Vec<&str> = there.iter().map(ClusterName::as_str).collect();
+        let hint = match names.as_slice() {
+            [] => "there is none on this engine".to_owned(),
+            [name] => format!("convoke down -p {name}"),
+            several => format!("-p NAME: there are {}", several.join(", ")),
+        };
+        Err(CliError::input("which cluster? There is no compose.yaml here, and down wants to be told").hint(hint))
+    }
+
     /// The cluster that a command is about: `-p`, what the files say, or the only one that the engine has.
     pub(super) async fn cluster_name(&self, engine: &DockerEngine, files: &[PathBuf]) -> Result<ClusterName, CliError> {
         // An empty COMPOSE_PROJECT_NAME counts as none, as in Compose.

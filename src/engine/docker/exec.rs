@@ -9,6 +9,8 @@ use bollard::models::ExecConfig;
 use futures::stream::{Stream, StreamExt};
 use tokio::io::AsyncWrite;
 
+use tokio::time::Instant;
+
 use super::connect::DockerEngine;
 use super::failure::{WORK, explain, within};
 use super::logs::Tail;
@@ -18,6 +20,8 @@ use crate::names::ContainerId;
 /// Pauses between looks at whether a command that closed its output has ended: from the first, doubled up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LAST_PAUSE: Duration = Duration::from_millis(250);
+/// An exit code that isn't there so long after the end won't come.
+const CODE_LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) type Output = Pin<Box<dyn Stream<Item = std::result::Result<LogOutput, bollard::errors::Error>> + Send>>;
 pub(super) type Input = Pin<Box<dyn AsyncWrite + Send>>;
@@ -69,10 +73,16 @@ impl DockerEngine {
     /// The output ends a moment before the code is known, or long before: a command may close it and go on.
     pub(super) async fn exit_code(&self, id: &ContainerId, exec: &str) -> Result<i64> {
         let mut pause = FIRST_PAUSE;
+        let mut given_up_at = None;
         loop {
             let state = within(WORK, self.exec_verb(id), self.docker().inspect_exec(exec)).await?;
+            let has_ended = state.running != Some(true);
             match state.exit_code {
-                Some(code) if state.running != Some(true) => return Ok(code),
+                Some(code) if has_ended => return Ok(code),
+                _ if has_ended && *given_up_at.get_or_insert(Instant::now() + CODE_LIMIT) <= Instant::now() => {
+                    let message = "it ended, and the engine doesn't say with which exit code".to_owned();
+                    return Err(EngineError { verb: self.exec_verb(id), kind: ErrorKind::Internal, message });
+                }
                 _ => tokio::time::sleep(pause).await,
             }
             pause = (pause * 2).min(LAST_PAUSE);
