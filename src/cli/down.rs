@@ -1,5 +1,9 @@
 //! `convoke down` and `convoke stop`.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+
 use super::args::{Components, Down};
 use super::error::{CliError, INTERRUPTED};
 use super::session::{Session, choose, now_text, run_id};
@@ -8,9 +12,15 @@ use super::watchers::Watchers;
 use crate::drive::stop::{StopRequest, stop as stop_cluster};
 use crate::engine::Engine;
 use crate::engine::docker::DockerEngine;
+use crate::event::EventKind;
 use crate::names::ClusterName;
-use crate::report::Masker;
+use crate::report::{Masker, Record, records};
 use crate::store::{Store, Wanted};
+
+/// A call whose caller was killed has taken effect after this, or never will.
+const LATE_EFFECTS: Duration = Duration::from_secs(1);
+/// A run that was killed longer ago than this is history.
+const RECENT: Duration = Duration::from_secs(60);
 
 pub(super) async fn down(session: &Session, args: Down) -> Result<u8, CliError> {
     let engine = session.connect().await?;
@@ -26,8 +36,24 @@ pub(super) async fn down(session: &Session, args: Down) -> Result<u8, CliError> 
         remove: true,
         volumes: args.volumes,
         grace_limit: args.grace,
+        aftermath: aftermath(&store),
     };
     carry_out(session, &engine, &cluster, &store, &request).await
+}
+
+/// How long calls of the last run may still take effect: a second, if it was killed within the last minute.
+fn aftermath(store: &Store) -> Duration {
+    let killed = |record: &Record| {
+        let is_over = record.events.last().is_some_and(|event| matches!(event.kind, EventKind::RunFinished { .. }));
+        let began = record.events.iter().find_map(|event| match &event.kind {
+            EventKind::RunStarted { time, .. } => time.parse::<Timestamp>().ok(),
+            _ => None,
+        });
+        let lasted = record.events.last().map_or(Duration::ZERO, |event| event.at.0);
+        let since = began.map(|began| Timestamp::now().duration_since(began));
+        !is_over && since.is_some_and(|since| since.unsigned_abs() < lasted + RECENT)
+    };
+    if records(store, 1).first().is_some_and(killed) { LATE_EFFECTS } else { Duration::ZERO }
 }
 
 pub(super) async fn stop(session: &Session, args: Components) -> Result<u8, CliError> {
@@ -48,6 +74,7 @@ pub(super) async fn stop(session: &Session, args: Components) -> Result<u8, CliE
         remove: false,
         volumes: false,
         grace_limit: None,
+        aftermath: Duration::ZERO,
     };
     carry_out(session, &engine, &cluster, &store, &request).await
 }

@@ -1,6 +1,7 @@
 //! `convoke start` and `convoke restart`: from the labels of the containers, without the file.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::args::{Restart, Waiting};
 use super::error::{CliError, INTERRUPTED};
@@ -81,6 +82,7 @@ impl<'a> Again<'a> {
             remove: false,
             volumes: false,
             grace_limit: None,
+            aftermath: Duration::ZERO,
         };
         let interrupt = self.session.interrupts.after(1);
         stop(&self.engine, &self.cluster, &request, interrupt, watchers.sink_of_first_part()).await

@@ -119,6 +119,7 @@ impl Cleanup<'_> {
             remove,
             volumes: false,
             grace_limit: Some(GRACE_AFTER_FAILURE),
+            aftermath: Duration::ZERO,
         };
         let interrupt = async {
             tokio::select! {

@@ -41,6 +41,8 @@ pub struct StopRequest {
     pub volumes: bool,
     /// Not more time than this between signal and SIGKILL.
     pub grace_limit: Option<Duration>,
+    /// Calls of a run that was killed a moment ago may still take effect: not done before this has passed.
+    pub aftermath: Duration,
 }
 
 /// Stops or removes what `request` says. `interrupt` ends it at once; what was asked of the engine goes on.
@@ -96,7 +98,12 @@ impl<E: Engine, R: FnMut(Event)> Stopping<'_, E, R> {
             };
             self.announce(&observed);
             if !self.is_work_left(&observed) {
-                return Outcome::Ready;
+                let left = self.request.aftermath.saturating_sub(self.began.elapsed());
+                if left.is_zero() {
+                    return Outcome::Ready;
+                }
+                tokio::time::sleep(left).await;
+                continue;
             }
             self.failures.clear();
             self.containers(&observed).await;

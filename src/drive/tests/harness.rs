@@ -130,6 +130,7 @@ pub(super) fn down() -> StopRequest {
         remove: true,
         volumes: true,
         grace_limit: None,
+        aftermath: Duration::ZERO,
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::harness::*;
 use crate::drive::stop::StopRequest;
-use crate::engine::Status;
 use crate::engine::fake::{Behaviour, Faults};
+use crate::engine::{Engine, Status};
 use crate::event::{EventKind, Outcome};
 
 fn stop_request() -> StopRequest {
@@ -22,6 +22,25 @@ async fn down_leaves_nothing_of_ours_and_all_of_theirs() {
     assert!(ran.took < secs(1), "{:?}", ran.took);
     assert!(matches!(ran.events[0].kind, EventKind::RunStarted { .. }));
     assert!(matches!(ran.events.last().unwrap().kind, EventKind::RunFinished { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_killed_run_s_last_call_makes_meanwhile_goes_as_well() {
+    let engine = engine(1);
+    let cluster = cluster([http("a")]);
+    let labels = crate::plan::request::base_labels(&cluster, "killed");
+    let late =
+        crate::engine::CreateVolume { name: "late".into(), labels, driver: None, driver_opts: Default::default() };
+    let other = engine.clone();
+    let call = tokio::spawn(async move {
+        tokio::time::sleep(ms(500)).await;
+        other.create_volume(&late).await
+    });
+    let request = StopRequest { aftermath: secs(1), ..down() };
+    let ran = stop_all(&engine, &cluster, &request).await.is(Outcome::Ready);
+    call.await.unwrap().unwrap();
+    assert_eq!(engine.networks_and_volumes(), (vec![], vec![]));
+    assert!(ran.took < secs(2), "{:?}", ran.took);
 }
 
 #[tokio::test(start_paused = true)]
