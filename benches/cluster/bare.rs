@@ -28,10 +28,9 @@ pub(super) enum Ask {
     Http,
 }
 
-/// Pause after a command that failed, and commands at a time: each costs the engine what starts need too. More of
-/// them, or sooner, makes the whole slower (measured), and this is to be the best that can be done.
+/// Pause after a command that failed: convoke's own, since each costs the engine the CPU that starts need.
 const EXEC_PAUSE: Duration = Duration::from_millis(200);
-/// As above; one a core of a small machine.
+/// Commands at a time, for the same reason: one a core of a small machine.
 const EXECS: usize = 2;
 /// Pause after a request that failed.
 const HTTP_PAUSE: Duration = Duration::from_millis(10);
