@@ -15,6 +15,10 @@ use crate::plan::request;
 /// A component that boots longer than another by so much is started before it, even if its container isn't made yet.
 const WORTH_WAITING_FOR: Duration = Duration::from_millis(300);
 
+/// Starts in flight while one of them is of a component that boots longer than the next by so much: the engine shares
+/// its cores among all starts in flight, and this one decides when the last is ready.
+const BESIDE_A_LONG_ONE: usize = 2;
+
 /// What a component needs next.
 enum Next {
     Nothing,
@@ -183,8 +187,11 @@ impl Driver {
     }
 
     fn start(&mut self, name: &ComponentName, id: ContainerId) {
-        let in_flight = self.nodes.values().filter(|node| node.busy && node.phase == Phase::Starting).count();
-        if in_flight >= self.options.starts_in_flight {
+        let starting = self.nodes.iter().filter(|(_, node)| node.busy && node.phase == Phase::Starting);
+        let boots_longer = |other| self.expected_boot(other) > self.expected_boot(name) + WORTH_WAITING_FOR;
+        let gives_way = starting.clone().any(|(other, _)| boots_longer(other));
+        let most = if gives_way { BESIDE_A_LONG_ONE } else { usize::MAX };
+        if starting.count() >= most.min(self.options.starts_in_flight) {
             return;
         }
         if let Some(node) = self.nodes.get_mut(name) {

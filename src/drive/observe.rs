@@ -96,6 +96,8 @@ impl Driver {
                 continue;
             }
             node.awaits_list = false;
+            // As below: an inspection on its way may be older than this list.
+            node.epoch += u64::from(node.inspecting.is_some());
             self.reflect(&name, containers);
         }
         if asked.confirms && self.all_settled() {
@@ -205,6 +207,10 @@ impl Driver {
         if asked != Some(node.epoch) {
             node.dirty = true;
             return;
+        }
+        if self.observing.is_some() {
+            // Of two answers on their way, either may be the older: the list doesn't count for this one.
+            node.epoch += 1;
         }
         let mut containers = std::mem::take(&mut node.containers);
         containers.retain(|container| container.id != *id);

@@ -1,7 +1,7 @@
 //! Starts that go well: order, gates, cycles, images.
 
 use super::harness::*;
-use crate::cluster::GateCondition;
+use crate::cluster::{GateCondition, HealthCheck};
 use crate::drive::driver::Options;
 use crate::engine::fake::{Behaviour, Latency, Op, most_at_once};
 use crate::engine::{ImageInfo, Subnet};
@@ -88,6 +88,35 @@ async fn the_longest_boot_goes_first() {
     assert!(starts[..2].contains(&"c6".to_owned()), "{starts:?}");
     assert_eq!(most_at_once(&engine.journal(), Op::Start), 2);
     assert!(ran.took < ms(4200), "{}", ran.story());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_boots_long_shares_the_engine_with_one_other_start() {
+    let names: Vec<String> = (0..8).map(|n| format!("c{n}")).collect();
+    let engine = engine(1).latency(Latency { start: (ms(300), ms(310)), ..Latency::default() });
+    let options = Options {
+        boot_times: names.iter().map(|n| (name(n), if n == "c6" { secs(3) } else { ms(100) })).collect(),
+        ..Options::default()
+    };
+    let ran = up_with(&engine, &cluster(names.iter().map(|n| http(n))), options).await.is(Outcome::Ready);
+    let entered = |n: &str| ran.entered(n, Phase::Starting).unwrap();
+    let beside = names.iter().filter(|n| entered(n) < entered("c6") + ms(200)).count();
+    assert_eq!(beside, 2, "{}", ran.story());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frequent_health_check_is_the_engines_while_starts_are_pending() {
+    let engine = engine(1).latency(Latency { serial_start: Some(secs(1)), ..Latency::default() });
+    let mut often = [checked("a"), checked("b"), checked("c")];
+    for component in &mut often {
+        component.probes.health = Some(HealthCheck { interval: secs(1), ..health_check() });
+    }
+    let awaited = gated(http("d"), GateCondition::Ready, "a");
+    let options = Options { starts_in_flight: 1, ..Options::default() };
+    let ran = up_with(&engine, &cluster(often.into_iter().chain([awaited])), options).await.is(Outcome::Ready);
+    let booted = |n: &str| ran.entered(n, Phase::Ready).unwrap() - ran.entered(n, Phase::Started).unwrap();
+    assert!(booted("a") < ms(300), "d waits for it: {}", ran.story());
+    assert!(booted("b") > ms(900), "the engine asks after a second: {}", ran.story());
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,6 +20,7 @@ const REGRESSIONS: &[(u64, &str)] = &[
     (87, "one list without an answer held everything up for the engine's whole time limit"),
     (146, "a job without a probe counted as ready once it had run for a second"),
     (263, "a network whose create call lost its reply was made twice"),
+    (2838, "a list that was older than an inspection but came after it showed a failed component as running"),
 ];
 
 fn run_seed(seed: u64) {
