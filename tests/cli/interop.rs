@@ -66,6 +66,7 @@ struct Compose {
 
 impl Compose {
     /// The one that is asked for, or the one that is there.
+    #[expect(clippy::print_stdout, reason = "a test's output says which it was")]
     fn find() -> Option<Self> {
         let found = match std::env::var("COMPOSE_BIN") {
             Ok(path) => Some(Self::at(vec![path]).expect("COMPOSE_BIN is no docker compose that runs")),
