@@ -1,7 +1,8 @@
 #!/bin/bash
 # Docker Engine 26.1, as Debian 13 (trixie) has it, beside the machine's engine: for the tests against a newer API.
 # usage: engine-26.sh start|stop|remove NAME      as engine-private.sh
-# Its root file system is made once, under target/engines or $CONVOKE_ENGINES, from the machine's own mirrors.
+#        engine-26.sh root      prints where its root file system is, which has docker compose v2 too
+# The root file system is made once, under target/engines or $CONVOKE_ENGINES, from the machine's own mirrors.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib.sh
 source "$here/lib.sh"
@@ -9,24 +10,30 @@ source "$here/lib.sh"
 source "$here/own-engine.sh"
 
 suite=trixie
-root=${CONVOKE_ENGINES:-$(dirname "$here")/target/engines}/docker-26
+root=${CONVOKE_ENGINES:-$(dirname "$here")/target/engines}/trixie
 
 # The root file system, complete or not at all.
 make_root() {
   [[ ! -e $root/usr/sbin/dockerd ]] || return 0
   need mmdebstrap mmdebstrap
-  say "making the root of Debian $suite with docker.io"
+  say "making the root of Debian $suite with docker.io and docker-compose"
   mkdir -p "$(dirname "$root")"
   local new mirror; new=$(mktemp --directory "$root.XXXX")
   mirror=$(debian_mirror)
-  mmdebstrap --quiet --mode=root --variant=minbase --include=docker.io,iptables,ca-certificates \
+  mmdebstrap --quiet --mode=root --variant=minbase --include=docker.io,docker-compose,iptables,ca-certificates \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     "$suite" "$new" ${mirror:+"deb $mirror $suite main"} >&2
   chmod 0755 "$new"
   mv --no-target-directory "$new" "$root"
 }
 
-[[ $# == 2 ]] || die "usage: $0 start|stop|remove NAME"
+USAGE="usage: $0 start|stop|remove NAME, or $0 root"
+if [[ $* == root ]]; then
+  make_root
+  echo "$root"
+  exit
+fi
+[[ $# == 2 ]] || die "$USAGE"
 own_engine "$2"
 case $1 in
   start)
@@ -35,5 +42,5 @@ case $1 in
     ;;
   stop) stop_own_engine ;;
   remove) remove_own_engine ;;
-  *) die "usage: $0 start|stop|remove NAME" ;;
+  *) die "$USAGE" ;;
 esac

@@ -24,6 +24,7 @@ from_base() {
   build_image "$tag" "$dir" "BASE=$BASE" "SOURCES=$sources"
 }
 
+busybox() { from_base convoke-test/busybox:latest "$root/images/busybox"; }
 etcd() { from_base convoke/etcd:3.4 "$root/images/etcd"; }
 postgres() { from_base convoke/postgres:15 "$root/images/postgres"; }
 
@@ -51,10 +52,10 @@ probe-target() {
 
 need curl curl ca-certificates
 engine_answers || die "no engine answers at ${DOCKER_HOST:-unix:///var/run/docker.sock}; make engine helps"
-if [[ $# == 0 ]]; then set -- probe-target base etcd postgres; fi
+if [[ $# == 0 ]]; then set -- probe-target base busybox etcd postgres; fi
 for image in "$@"; do
   case $image in
-    base | etcd | postgres | probe-target) "$image" ;;
-    *) die "no image $image; there are base, etcd, postgres and probe-target" ;;
+    base | busybox | etcd | postgres | probe-target) "$image" ;;
+    *) die "no image $image; there are base, busybox, etcd, postgres and probe-target" ;;
   esac
 done

@@ -105,3 +105,6 @@ debian_repositories() {
 
 # debian_mirror: the URI of the main one among them.
 debian_mirror() { debian_repositories | grep -v -- - | sed -n '1s/^[^ ]* //p'; }
+
+# Whether this machine lets us run engines beside its own, and has where to get them: root on Debian, not confined.
+may_run_engines() { is_root && [[ -n $(debian_mirror) ]] && unshare --mount --net true 2>/dev/null; }

@@ -2,6 +2,7 @@
 # Tests on engines of their own: what convoke asks of an engine, on a newer one than the machine's; and what it does
 # when its engine is restarted, ends or crashes, which no test may do to the machine's.
 # usage: test-engines.sh [26] [outage]     (both, if none is named)
+#        test-engines.sh contract          the first and shortest part of 26, which is in `make test` too
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib.sh
 source "$here/lib.sh"
@@ -36,9 +37,13 @@ tests() {
     "${runner[@]}" --locked --offline --test "$target" ${filter:+"$filter"}
 }
 
-on_26() {
+on_contract() {
   start engine-26.sh "$newer"
   tests contract on_docker
+}
+
+on_26() {
+  on_contract
   tests docker_engine
   tests cli start::
   tests engines killed:: RUST_TEST_THREADS=1 CONVOKE_OWN_ENGINE="engine-26.sh $newer"
@@ -51,10 +56,10 @@ on_outage() {
 
 if [[ $# == 0 ]]; then set -- 26 outage; fi
 cargo build --locked --tests --bins
-cargo build --locked --test engines
+if [[ $* != contract ]]; then cargo build --locked --test engines; fi
 for part in "$@"; do
   case $part in
-    26 | outage) "on_$part" ;;
-    *) die "usage: $0 [26] [outage]" ;;
+    26 | outage | contract) "on_$part" ;;
+    *) die "usage: $0 [26] [outage] | contract" ;;
   esac
 done

@@ -18,6 +18,21 @@ else
   which=(--workspace --lib --bins --test layers --test contract)
 fi
 
+# A newer engine, and with it docker compose v2. First, so that the summary of the other tests closes the output.
+on_newer_engine() {
+  "$here/test-engines.sh" contract
+  [[ -z ${COMPOSE_BIN:-} ]] || return 0
+  COMPOSE_BIN=$("$here/engine-26.sh" root)/usr/libexec/docker/cli-plugins/docker-compose
+  export COMPOSE_BIN
+}
+if [[ -n ${CONVOKE_SKIP_DOCKER:-} ]]; then :
+elif may_run_engines; then on_newer_engine
+else say "warning: this isn't root on Debian: the contract isn't tested on Docker 26.1"
+fi
+if [[ -z ${CONVOKE_SKIP_DOCKER:-}${COMPOSE_BIN:-} ]] && ! docker compose version >/dev/null 2>&1; then
+  say "warning: no docker compose v2: what it makes of our clusters isn't tested (COMPOSE_BIN=PROGRAM names one)"
+fi
+
 if command -v cargo-nextest >/dev/null; then
   # nextest leaves the examples in the documentation to cargo.
   cargo test --locked --workspace --doc --quiet

@@ -1,6 +1,6 @@
 //! Names, addresses, and connections to peers that aren't there yet.
 
-use crate::support::{TestCluster, http_get};
+use crate::support::{TestCluster, http_get, http_services};
 
 /// A number in a line that the test image logs: `connected db:8080 in 1 ms, at 274 ms`.
 #[track_caller]
@@ -16,20 +16,10 @@ fn line<'a>(log: &'a str, part: &str) -> &'a str {
 
 #[test]
 fn a_peer_is_found_in_the_first_millisecond_and_connected_to_as_soon_as_it_listens() {
-    let cluster = TestCluster::new(
-        r#"
-x-target: &target
-  image: convoke-test/probe-target:latest
-  x-convoke: { ready: { http: { port: 8080, path: /ready } } }
-services:
-  eager:
-    <<: *target
-    command: [--connect, "late:8080", --connect-retry, 50ms]
-  late:
-    <<: *target
-    command: [--boot, 800ms]
-"#,
-    );
+    let cluster = TestCluster::new(&http_services(&[
+        ("eager", "command: [--connect, 'late:8080', --connect-retry, 50ms]"),
+        ("late", "command: [--boot, 800ms]"),
+    ]));
     cluster.ok(&["up"]);
     cluster.wait_until("the eager one is connected", |_| cluster.log("eager").contains("connected "));
     let log = cluster.ok(&["logs", "--timestamps", "eager", "late"]).all();
@@ -51,19 +41,10 @@ services:
 
 #[test]
 fn a_connection_to_a_peer_that_is_not_started_fails_fast() {
-    let cluster = TestCluster::new(
-        r#"
-services:
-  client:
-    image: convoke-test/probe-target:latest
-    command: [--connect, "gated:8080", --ready-after, 1500ms]
-    x-convoke: { ready: { http: { port: 8080, path: /ready } } }
-  gated:
-    image: convoke-test/probe-target:latest
-    depends_on: { client: { condition: service_healthy } }
-    x-convoke: { ready: { http: { port: 8080, path: /ready } } }
-"#,
-    );
+    let cluster = TestCluster::new(&http_services(&[
+        ("client", "command: [--connect, 'gated:8080', --ready-after, 1500ms]"),
+        ("gated", "depends_on: { client: { condition: service_healthy } }"),
+    ]));
     cluster.ok(&["up"]);
     let log = cluster.log("client");
     let failed = line(&log, "failed gated:8080 in ");
@@ -77,26 +58,12 @@ services:
 
 #[test]
 fn two_networks_keep_apart_who_does_not_share_one() {
-    let cluster = TestCluster::new(
-        r#"
-x-target: &target
-  image: convoke-test/probe-target:latest
-  x-convoke: { ready: { http: { port: 8080, path: /ready } } }
-services:
-  front:
-    <<: *target
-    networks: [outer]
-  middle:
-    <<: *target
-    networks: { outer: { aliases: [gateway] }, inner: {} }
-  back:
-    <<: *target
-    networks: [inner]
-networks:
-  outer: {}
-  inner: {}
-"#,
-    );
+    let services = http_services(&[
+        ("front", "networks: [outer]"),
+        ("middle", "networks: { outer: { aliases: [gateway] }, inner: {} }"),
+        ("back", "networks: [inner]"),
+    ]);
+    let cluster = TestCluster::new(&(services + "networks: { outer: {}, inner: {} }\n"));
     cluster.ok(&["up"]);
     let ask = |from: &str, path: &str| http_get(&cluster.address(from, 8080), path);
     for (from, to) in [("front", "middle"), ("front", "gateway"), ("middle", "back"), ("back", "middle")] {
@@ -125,18 +92,7 @@ fn clusters_started_at_the_same_time_get_subnets_of_their_own() {
 
 #[test]
 fn a_name_owned_by_several_is_left_to_dns() {
-    let cluster = TestCluster::new(
-        r#"
-x-target: &target
-  image: convoke-test/probe-target:latest
-  x-convoke: { ready: { http: { port: 8080, path: /ready } } }
-services:
-  web:
-    <<: *target
-    scale: 2
-  client: *target
-"#,
-    );
+    let cluster = TestCluster::new(&http_services(&[("web", "scale: 2"), ("client", "")]));
     cluster.ok(&["up"]);
     let entries: Vec<_> = cluster.container("client").extra_hosts.into_iter().map(|(name, _)| name).collect();
     assert!(entries.contains(&"web-1".to_owned()) && !entries.contains(&"web".to_owned()), "{entries:?}");

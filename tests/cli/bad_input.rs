@@ -33,6 +33,7 @@ const REFERENCES: &[Case] = &[
     ("undefined network", "services:\n  web:\n    image: nginx\n    networks: [bakc]\nnetworks:\n  back: {}\n"),
     ("undefined volume", "services:\n  web:\n    image: nginx\n    volumes: [\"data:/data\"]\n"),
     ("undefined dependency", "services:\n  web:\n    image: nginx\n    depends_on: [bd]\n  db: { image: postgres }\n"),
+    ("a dependency on itself", "services:\n  web:\n    image: nginx\n    depends_on: [web]\n"),
     ("undefined peer in needs", "services:\n  web:\n    image: nginx\n    x-convoke: { needs: [cache] }\n"),
     ("undefined config", "services:\n  web:\n    image: nginx\n    configs: [site]\n"),
     ("undefined secret", "services:\n  web:\n    image: nginx\n    secrets: [password]\n"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use convoke::engine::Status;
 
-use crate::support::{Running, TestCluster, http_get};
+use crate::support::{Running, TestCluster, http_get, http_services};
 
 const PAIR: &str = r#"
 x-target: &target
@@ -94,18 +94,8 @@ fn sha256(data: &[u8]) -> String {
 
 #[test]
 fn logs_of_all_or_some_and_new_lines_as_they_come() {
-    let cluster = TestCluster::new(
-        r#"
-x-target: &target
-  image: convoke-test/probe-target:latest
-  x-convoke: { ready: { http: { port: 8080, path: /ready } } }
-services:
-  db: *target
-  web:
-    <<: *target
-    command: [--log-line, news of the day, --log-after, 5s]
-"#,
-    );
+    let news = "command: [--log-line, news of the day, --log-after, 5s]";
+    let cluster = TestCluster::new(&http_services(&[("db", ""), ("web", news)]));
     cluster.ok(&["up"]);
     let all = cluster.ok(&["logs"]).all();
     assert!(all.lines().any(|line| line.starts_with("db ")) && all.lines().any(|line| line.starts_with("web ")));
@@ -125,16 +115,8 @@ services:
 
 #[test]
 fn a_process_that_ignores_sigterm_gets_its_grace_period_and_no_more() {
-    let cluster = TestCluster::new(
-        r#"
-services:
-  stubborn:
-    image: convoke-test/probe-target:latest
-    command: [--ignore-sigterm]
-    stop_grace_period: 1s
-    x-convoke: { ready: { http: { port: 8080, path: /ready } } }
-"#,
-    );
+    let stubborn = "command: [--ignore-sigterm], stop_grace_period: 1s";
+    let cluster = TestCluster::new(&http_services(&[("stubborn", stubborn)]));
     cluster.ok(&["up"]);
     let stop = cluster.ok(&["stop"]);
     assert!(stop.took > Duration::from_millis(900), "{stop}");
@@ -181,16 +163,8 @@ fn the_file_is_found_from_a_folder_below_and_several_are_merged() {
 
 #[test]
 fn stop_can_be_interrupted_and_done_again() {
-    let cluster = TestCluster::new(
-        r#"
-services:
-  stubborn:
-    image: convoke-test/probe-target:latest
-    command: [--ignore-sigterm]
-    stop_grace_period: 30s
-    x-convoke: { ready: { http: { port: 8080, path: /ready } } }
-"#,
-    );
+    let stubborn = "command: [--ignore-sigterm], stop_grace_period: 30s";
+    let cluster = TestCluster::new(&http_services(&[("stubborn", stubborn)]));
     cluster.ok(&["up"]);
     let stop: Running = cluster.begin(&["stop"]);
     std::thread::sleep(Duration::from_millis(700));

@@ -4,18 +4,12 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::support::{IMAGE, Proxy, Ran, Running, TestCluster};
+use crate::support::{IMAGE, Proxy, Ran, Running, TestCluster, http_services};
 
-const TWO: &str = "
-x-target: &target
-  image: convoke-test/probe-target:latest
-  x-convoke: { ready: { http: { port: 8080, path: /ready } } }
-services:
-  web: *target
-  late:
-    <<: *target
-    command: [--boot, 3s]
-";
+/// One that is ready at once, and one that isn't.
+fn two() -> TestCluster {
+    TestCluster::new(&http_services(&[("web", ""), ("late", "command: [--boot, 3s]")]))
+}
 
 fn begin(cluster: &TestCluster, host: &str, args: &[&str]) -> Running {
     let mut command = cluster.command(args);
@@ -29,7 +23,7 @@ fn run(cluster: &TestCluster, host: &str, args: &[&str]) -> Ran {
 
 #[test]
 fn no_engine() {
-    let cluster = TestCluster::new(TWO);
+    let cluster = two();
     for args in [&["up"][..], &["down"], &["ps"], &["logs"], &["exec", "web", "true"], &["restart"]] {
         run(&cluster, "unix:///nonexistent/docker.sock", args).exits(4).within(Duration::from_secs(2)).says(&[
             "error: failed to connect to the engine at unix:///nonexistent/docker.sock: there is no socket",
@@ -45,7 +39,7 @@ fn no_engine() {
 
 #[test]
 fn an_engine_that_accepts_and_is_silent() {
-    let cluster = TestCluster::new(TWO);
+    let cluster = two();
     let proxy = Proxy::silent();
     for command in ["up", "down"] {
         run(&cluster, &proxy.address(), &[command]).exits(4).within(Duration::from_secs(12)).says(&[
@@ -58,7 +52,7 @@ fn an_engine_that_accepts_and_is_silent() {
 
 #[test]
 fn an_engine_that_falls_silent_before_the_first_list() {
-    let cluster = TestCluster::new(TWO);
+    let cluster = two();
     let proxy = Proxy::silent_from("/containers/json");
     let up = run(&cluster, &proxy.address(), &["up", "--timeout", "3s"]);
     up.exits(3)
@@ -68,7 +62,7 @@ fn an_engine_that_falls_silent_before_the_first_list() {
 
 #[test]
 fn an_engine_that_falls_silent_during_the_start() {
-    let cluster = TestCluster::new(TWO);
+    let cluster = two();
     let proxy = Proxy::new();
     let mut up = begin(&cluster, &proxy.address(), &["up", "--timeout", "6s", "--on-failure", "keep"]);
     up.wait_for("web   created");
@@ -82,7 +76,7 @@ fn an_engine_that_falls_silent_during_the_start() {
 /// Without a `--timeout` patience with a silent engine ends by itself.
 #[test]
 fn a_silent_engine_is_given_up() {
-    let cluster = TestCluster::new(TWO);
+    let cluster = two();
     let proxy = Proxy::new();
     let mut up = begin(&cluster, &proxy.address(), &["up"]);
     up.wait_for("web   created");
@@ -97,7 +91,7 @@ fn a_silent_engine_is_given_up() {
 
 #[test]
 fn a_connection_that_drops_and_comes_back() {
-    let cluster = TestCluster::new(TWO);
+    let cluster = two();
     let proxy = Proxy::new();
     for moment in ["network", "web   created", "late  started"] {
         let mut up = begin(&cluster, &proxy.address(), &["up"]);
@@ -114,7 +108,7 @@ fn a_connection_that_drops_and_comes_back() {
 #[test]
 fn an_engine_that_is_restarted_during_the_start() {
     let engine = OwnEngine::start();
-    let cluster = TestCluster::new(TWO);
+    let cluster = two();
     let begin = |args: &[&str]| {
         let mut inside = Command::new("nsenter");
         inside.arg(format!("--net={}", engine.namespace)).arg(env!("CARGO_BIN_EXE_convoke"));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use convoke::event::Phase;
 
-use crate::support::{Ran, TestCluster};
+use crate::support::{Ran, TestCluster, http_services};
 
 /// When a component entered a phase.
 #[track_caller]
@@ -53,26 +53,11 @@ services:
 
 #[test]
 fn the_members_of_a_cycle_start_together_and_those_that_come_too_early_start_again() {
-    let cluster = TestCluster::new(
-        r#"
-x-target: &target
-  image: convoke-test/probe-target:latest
-  x-convoke: { ready: { http: { port: 8080, path: /ready } } }
-services:
-  broker:
-    <<: *target
-    depends_on: { storage: { condition: service_healthy } }
-    command: [--boot, 1s]
-  storage:
-    <<: *target
-    depends_on: { web: { condition: service_healthy } }
-    command: [--require, "web:8080"]
-  web:
-    <<: *target
-    depends_on: { broker: { condition: service_healthy } }
-    command: [--require, "broker:8080"]
-"#,
-    );
+    let cluster = TestCluster::new(&http_services(&[
+        ("broker", "depends_on: { storage: { condition: service_healthy } }, command: [--boot, 3s]"),
+        ("storage", "depends_on: { web: { condition: service_healthy } }, command: [--require, 'web:8080']"),
+        ("web", "depends_on: { broker: { condition: service_healthy } }, command: [--require, 'broker:8080']"),
+    ]));
     let up = cluster.ok(&["--format", "json", "up"]);
     let restarted = up.entered(Phase::Restarting);
     assert!(restarted.iter().any(|(name, _)| name == "web"), "it gives up before the broker listens:\n{up}");
@@ -96,7 +81,7 @@ x-target: &target
 services:
   db:
     <<: *target
-    command: [--boot, 1s]
+    command: [--boot, 3s]
   web:
     <<: *target
     depends_on: { db: { condition: service_healthy } }
@@ -125,23 +110,9 @@ fn a_component_without_any_probe_is_ready_after_a_second() {
 
 #[test]
 fn the_slowest_component_is_started_first_the_next_time() {
-    let cluster = TestCluster::new(
-        r#"
-x-quick: &quick
-  image: convoke-test/probe-target:latest
-  command: [--boot, 100ms]
-  x-convoke: { ready: { http: { port: 8080, path: /ready } } }
-services:
-  a: *quick
-  b: *quick
-  c: *quick
-  d: *quick
-  e: *quick
-  slow:
-    <<: *quick
-    command: [--boot, 2s]
-"#,
-    );
+    let quick = "command: [--boot, 100ms]";
+    let quick = ["a", "b", "c", "d", "e"].map(|name| (name, quick));
+    let cluster = TestCluster::new(&http_services(&[&quick[..], &[("slow", "command: [--boot, 2s]")]].concat()));
     cluster.ok(&["up"]);
     cluster.ok(&["down"]);
     let again = cluster.ok(&["--format", "json", "up"]);

@@ -4,42 +4,27 @@ use std::time::Duration;
 
 use convoke::engine::Status;
 
-use crate::support::{Running, TestCluster};
-
-const THREE: &str = r#"
-x-target: &target
-  image: convoke-test/probe-target:latest
-  x-convoke: { ready: { http: { port: 8080, path: /ready } } }
-services:
-  db:
-    <<: *target
-    image: convoke-test/probe-target:volume
-    environment: { LEVEL: one }
-  web: *target
-  late:
-    <<: *target
-    command: [--boot, 300ms]
-    depends_on: { db: { condition: service_healthy } }
-"#;
+use crate::support::{Running, TestCluster, http_services};
 
 /// One that is there already, and one that never becomes ready.
-const STUCK: &str = r#"
-x-target: &target
-  image: convoke-test/probe-target:latest
-  x-convoke: { ready: { http: { port: 8080, path: /ready } } }
-services:
-  settled: *target
-  stuck:
-    <<: *target
-    command: [--ready-after, 10m]
-"#;
+const SETTLED: (&str, &str) = ("settled", "");
+const STUCK: (&str, &str) = ("stuck", "command: [--ready-after, 10m]");
+
+/// A volume to be carried over, a gate, and one without either.
+fn three() -> TestCluster {
+    TestCluster::new(&http_services(&[
+        ("db", "image: convoke-test/probe-target:volume, environment: { LEVEL: one }"),
+        ("web", ""),
+        ("late", "command: [--boot, 300ms], depends_on: { db: { condition: service_healthy } }"),
+    ]))
+}
 
 /// Moments after the start at which a run is killed: before, in, and after its calls.
 const MOMENTS: [u64; 5] = [50, 150, 300, 600, 1000];
 
 #[test]
 fn after_a_kill_at_any_moment_the_next_up_makes_it_ready() {
-    let cluster = TestCluster::new(THREE);
+    let cluster = three();
     for moment in MOMENTS {
         let up = cluster.begin(&["up"]);
         std::thread::sleep(Duration::from_millis(moment));
@@ -52,7 +37,7 @@ fn after_a_kill_at_any_moment_the_next_up_makes_it_ready() {
 
 #[test]
 fn after_a_kill_at_any_moment_down_leaves_nothing() {
-    let cluster = TestCluster::new(THREE);
+    let cluster = three();
     for moment in MOMENTS {
         let up = cluster.begin(&["up"]);
         std::thread::sleep(Duration::from_millis(moment));
@@ -64,7 +49,7 @@ fn after_a_kill_at_any_moment_down_leaves_nothing() {
 
 #[test]
 fn after_a_kill_in_a_replacement_the_volume_is_still_carried_over() {
-    let cluster = TestCluster::new(THREE);
+    let cluster = three();
     cluster.ok(&["up"]);
     let volume = |cluster: &TestCluster| cluster.container("db").anonymous_volumes.clone();
     let mut level = "one".to_owned();
@@ -86,7 +71,7 @@ fn after_a_kill_in_a_replacement_the_volume_is_still_carried_over() {
 
 #[test]
 fn after_a_kill_of_down_the_next_down_finishes() {
-    let cluster = TestCluster::new(THREE);
+    let cluster = three();
     for moment in [50, 150, 300] {
         cluster.ok(&["up"]);
         let down = cluster.begin(&["down", "--volumes"]);
@@ -99,11 +84,10 @@ fn after_a_kill_of_down_the_next_down_finishes() {
 
 #[test]
 fn ctrl_c_ends_within_two_seconds_and_stops_only_what_the_run_started() {
-    let cluster = TestCluster::new(STUCK);
-    cluster.edit("  stuck:\n    <<: *target\n    command: [--ready-after, 10m]\n", "");
+    let cluster = TestCluster::new(&http_services(&[SETTLED]));
     cluster.ok(&["up"]);
     let before = cluster.identities();
-    cluster.write("compose.yaml", STUCK);
+    cluster.write("compose.yaml", &http_services(&[SETTLED, STUCK]));
     let mut up = cluster.begin(&["--format", "plain", "up"]);
     up.wait_for("stuck    live");
     let asked = up.age();
@@ -118,7 +102,7 @@ fn ctrl_c_ends_within_two_seconds_and_stops_only_what_the_run_started() {
 
 #[test]
 fn a_second_ctrl_c_ends_it_at_once() {
-    let cluster = TestCluster::new(STUCK);
+    let cluster = TestCluster::new(&http_services(&[SETTLED, STUCK]));
     cluster.edit("--ready-after, 10m", "--ready-after, 10m, --ignore-sigterm");
     let mut up = cluster.begin(&["--format", "plain", "up"]);
     up.wait_for("stuck    live");
@@ -133,7 +117,7 @@ fn a_second_ctrl_c_ends_it_at_once() {
 
 #[test]
 fn what_a_failed_run_started_is_stopped_kept_or_removed_as_asked() {
-    let cluster = TestCluster::new(STUCK);
+    let cluster = TestCluster::new(&http_services(&[SETTLED, STUCK]));
     let running = |cluster: &TestCluster| {
         cluster.observe().containers.iter().filter(|c| c.state.status == Status::Running).count()
     };
@@ -150,7 +134,7 @@ fn what_a_failed_run_started_is_stopped_kept_or_removed_as_asked() {
 
 #[test]
 fn of_two_runs_at_once_one_waits_and_says_for_whom() {
-    let cluster = TestCluster::new(THREE);
+    let cluster = three();
     cluster.edit("--boot, 300ms", "--boot, 2s");
     let mut first = cluster.begin(&["up"]);
     first.wait_for("db");
@@ -164,7 +148,7 @@ fn of_two_runs_at_once_one_waits_and_says_for_whom() {
 
 #[test]
 fn two_runs_without_a_common_state_directory_still_come_to_one_end() {
-    let cluster = TestCluster::new(THREE);
+    let cluster = three();
     let apart = |folder: &str| {
         let mut command = cluster.command(&["up"]);
         command.env("CONVOKE_STATE_DIR", cluster.path().join(folder));

@@ -2,11 +2,14 @@
 //! can't be written, another run.
 
 use std::net::TcpListener;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::support::{Api, TestCluster};
 
 const ONE: &str = "services:\n  web:\n    image: convoke-test/probe-target:latest\n";
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_convoke");
 
 /// A host port that is free now.
 fn free_port() -> u16 {
@@ -115,14 +118,18 @@ fn a_network_of_our_name_that_is_not_ours() {
     assert_eq!(foreign.inspect(), before, "it was touched");
 }
 
-/// A folder that can't be made, even by root: a warning, and everything else works.
+/// A folder that even root can't write: a warning, and everything else works.
 #[test]
 fn a_state_directory_that_cannot_be_written() {
     let cluster = TestCluster::new(ONE);
     let file = cluster.write("not-a-folder", "");
-    for (folder, why) in [("/proc/convoke", "No such file"), (file.to_str().unwrap(), "Not a directory")] {
+    let (file, sealed) = (file.to_str().unwrap(), cluster.path().join("sealed"));
+    std::fs::create_dir(&sealed).unwrap();
+    let sealed = sealed.to_str().unwrap();
+    for (folder, why) in [("/proc/convoke", "No such file"), (file, "Not a directory"), (sealed, "Read-only")] {
         let run = |args: &[&str]| {
-            let mut command = cluster.command(args);
+            let mut command = if folder == sealed { sealing(folder) } else { Command::new(PROGRAM) };
+            command = cluster.at_home(command, args);
             command.env("CONVOKE_STATE_DIR", folder);
             cluster.run_command(command)
         };
@@ -148,6 +155,15 @@ fn another_run_has_the_lock() {
         "try: wait for it, or leave out --no-wait-lock",
     ]);
     first.end().exits(0);
+}
+
+/// The program where nothing can be written into this folder.
+fn sealing(folder: &str) -> Command {
+    let script = format!("mount -t tmpfs -o ro tmpfs '{folder}' && exec {PROGRAM} \"$@\"");
+    let mut command = Command::new("unshare");
+    // Root as itself, and others where they may be root in a namespace.
+    command.args(["--map-root-user", "--mount", "bash", "-c", &script, "convoke"]);
+    command
 }
 
 /// An object that convoke didn't make; removed at the end.

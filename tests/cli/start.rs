@@ -1,32 +1,21 @@
 //! `up`: the first time, again, with another file, with other numbers.
 
-use crate::support::{TestCluster, http_get};
+use crate::support::{TestCluster, http_get, http_services};
 
 /// Five that are asked by http, each with something of its own.
-const FIVE: &str = r#"
-x-target: &target
-  image: convoke-test/probe-target:latest
-  x-convoke: { ready: { http: { port: 8080, path: /ready } } }
-services:
-  broker: *target
-  storage:
-    <<: *target
-    environment: { LEVEL: one }
-  web:
-    <<: *target
-    command: [--boot, 200ms]
-    ports: ["8080"]
-  late:
-    <<: *target
-    command: [--ready-after, 400ms]
-  user:
-    <<: *target
-    image: convoke-test/probe-target:user
-"#;
+fn five() -> TestCluster {
+    TestCluster::new(&http_services(&[
+        ("broker", ""),
+        ("storage", "environment: { LEVEL: one }"),
+        ("web", "command: [--boot, 200ms], ports: ['8080']"),
+        ("late", "command: [--ready-after, 400ms]"),
+        ("user", "image: convoke-test/probe-target:user"),
+    ]))
+}
 
 #[test]
 fn five_components_become_ready_and_ps_shows_them() {
-    let cluster = TestCluster::new(FIVE);
+    let cluster = five();
     let up = cluster.ok(&["up"]);
     up.says(&["ready in", "(5 components)", "127.0.0.1:"]);
     let (status, body) = http_get(cluster.ok(&["port", "web", "8080"]).out.trim(), "/ready");
@@ -46,7 +35,7 @@ fn five_components_become_ready_and_ps_shows_them() {
 
 #[test]
 fn a_second_up_touches_nothing() {
-    let cluster = TestCluster::new(FIVE);
+    let cluster = five();
     cluster.ok(&["up"]);
     let before = cluster.identities();
     let again = cluster.ok(&["--format", "json", "up"]);
@@ -56,7 +45,7 @@ fn a_second_up_touches_nothing() {
 
 #[test]
 fn a_changed_component_is_replaced_alone_and_keeps_its_address() {
-    let cluster = TestCluster::new(FIVE);
+    let cluster = five();
     cluster.ok(&["up"]);
     let (before, address) = (cluster.identities(), cluster.address("storage", 0));
     cluster.edit("LEVEL: one", "LEVEL: two");
@@ -74,7 +63,7 @@ fn a_changed_component_is_replaced_alone_and_keeps_its_address() {
 
 #[test]
 fn a_change_of_probes_alone_replaces_nothing() {
-    let cluster = TestCluster::new(FIVE);
+    let cluster = five();
     cluster.ok(&["up"]);
     let before = cluster.identities();
     cluster.edit("path: /ready", "path: /live");

@@ -1,6 +1,7 @@
 //! What whole-program tests share: a cluster of their own, the program, the engine, and a check that nothing is left.
 
 mod cluster;
+mod compose;
 mod engine;
 mod http;
 mod leaks;
@@ -9,6 +10,7 @@ mod ran;
 mod running;
 
 pub(crate) use cluster::TestCluster;
+pub(crate) use compose::http_services;
 pub(crate) use engine::{Api, with_engine};
 pub(crate) use http::http_get;
 pub(crate) use proxy::Proxy;

@@ -33,7 +33,8 @@ pub(super) fn resolve(project: &Project, roster: &Roster, problems: &mut Diagnos
     for (name, service) in &project.services {
         let mut own = Waits { restarts_early_exit: together || graph.is_cyclic(name), ..Waits::default() };
         let mut label = Vec::new();
-        for (target, dependency) in &service.depends_on {
+        // That on itself has been refused.
+        for (target, dependency) in service.depends_on.iter().filter(|(target, _)| *target != name) {
             let in_cycle = graph.share_cycle(name, target);
             let members = roster.of(target.as_str()).iter().map(|member| member.name.clone());
             if dependency.condition == Condition::Completed {
@@ -44,7 +45,7 @@ pub(super) fn resolve(project: &Project, roster: &Roster, problems: &mut Diagnos
             } else {
                 own.gates.extend(members.map(|on| gate(on, dependency)));
             }
-            if !in_cycle && name != target && !roster.of(target.as_str()).is_empty() {
+            if !in_cycle && !roster.of(target.as_str()).is_empty() {
                 label.push(label_entry(target, dependency));
             }
         }
@@ -56,20 +57,18 @@ pub(super) fn resolve(project: &Project, roster: &Roster, problems: &mut Diagnos
     waits
 }
 
-/// The graph over services; reports names that don't exist. A lone component's edge to itself is left out.
+/// The graph over services; reports names that don't exist, and dependencies on oneself. A lone component's need of
+/// itself is left out.
 fn graph(project: &Project, roster: &Roster, problems: &mut Diagnostics) -> Graph<ServiceName> {
     let mut edges = Vec::new();
     for (name, service) in &project.services {
         for (target, dependency) in &service.depends_on {
             if !project.services.contains_key(target) {
                 report_undefined(name, target, dependency, project, problems);
-            } else if target != name || roster.of(name.as_str()).len() > 1 {
-                edges.push((name.clone(), target.clone()));
+            } else if target == name {
+                problems.push(depends_on_itself(name, dependency, roster));
             } else {
-                problems.push(
-                    Diagnostic::warning(&dependency.at, format!("\"{name}\" depends on itself"))
-                        .hint("remove this: it has no effect"),
-                );
+                edges.push((name.clone(), target.clone()));
             }
         }
         for need in &service.convoke.needs {
@@ -90,6 +89,14 @@ fn graph(project: &Project, roster: &Roster, problems: &mut Diagnostics) -> Grap
 fn needs<'a>(service: &'a Service, roster: &'a Roster) -> impl Iterator<Item = (&'a ServiceName, ComponentName)> {
     let found = service.convoke.needs.iter().filter_map(|need| roster.find(&need.value));
     found.flat_map(|(service, members)| members.iter().map(move |member| (service, member.name.clone())))
+}
+
+fn depends_on_itself(name: &ServiceName, dependency: &Dependency, roster: &Roster) -> Diagnostic {
+    let hint = match roster.of(name.as_str()).len() {
+        0 | 1 => "remove this".to_owned(),
+        _ => format!("if its containers need one another, say \"x-convoke: {{ needs: [{name}] }}\" instead"),
+    };
+    Diagnostic::error(&dependency.at, format!("\"{name}\" depends on itself")).hint(hint)
 }
 
 fn report_undefined(
@@ -115,11 +122,8 @@ fn check_completion(
     graph: &Graph<ServiceName>,
     problems: &mut Diagnostics,
 ) {
-    let message = match graph.cycle_through(name, target) {
-        Some(cycle) => format!("\"{name}\" waits for \"{target}\" to complete inside the cycle {cycle}"),
-        None if name == target => format!("\"{name}\" waits for itself to complete"),
-        None => return,
-    };
+    let Some(cycle) = graph.cycle_through(name, target) else { return };
+    let message = format!("\"{name}\" waits for \"{target}\" to complete inside the cycle {cycle}");
     let hint = "neither could ever start: use service_healthy or service_started here, or remove an edge of the cycle";
     problems.push(Diagnostic::error(&dependency.at, message).hint(hint));
 }

@@ -1,6 +1,6 @@
 //! Gates, needs, cycles.
 
-use super::{good, local, messages, one, problems, try_with};
+use super::{good, messages, one, problems};
 use crate::cluster::{Component, GateCondition, StartMode};
 
 fn gates(component: &Component) -> Vec<(&str, GateCondition)> {
@@ -122,19 +122,38 @@ services:
       |       ^
       = help: neither could ever start: use service_healthy or service_started here, or remove an edge of the cycle
     "#);
-    let itself = "
-services:
-  a: { image: i, depends_on: { a: { condition: service_completed_successfully } } }
-";
-    assert!(messages(itself).contains(&"\"a\" waits for itself to complete".to_owned()));
 }
 
 #[test]
-fn a_service_that_depends_on_itself_is_told_so_and_has_no_gate() {
-    let (cluster, warnings) = try_with("services: { a: { image: i, depends_on: [a] } }", &local()).unwrap();
-    assert_eq!(warnings.iter().next().unwrap().message, "\"a\" depends on itself");
-    let a = one(&cluster, "a");
-    assert!(a.gates.is_empty() && a.needs.is_empty() && !a.restarts_early_exit && a.depends_on_label.is_empty());
+fn a_service_that_depends_on_itself_is_refused() {
+    let text = "
+services:
+  a: { image: i, depends_on: [a] }
+  b: { image: i, depends_on: { b: { condition: service_completed_successfully, required: false } } }
+  c: { image: i, scale: 2, depends_on: { c: { condition: service_healthy } } }
+";
+    insta::assert_snapshot!(problems(text), @r#"
+    error: "a" depends on itself
+     --> compose.yaml:3:31
+      |
+    3 |   a: { image: i, depends_on: [a] }
+      |                               ^
+      = help: remove this
+
+    error: "b" depends on itself
+     --> compose.yaml:4:32
+      |
+    4 |   b: { image: i, depends_on: { b: { condition: service_completed_successfully, required: false } } }
+      |                                ^
+      = help: remove this
+
+    error: "c" depends on itself
+     --> compose.yaml:5:42
+      |
+    5 |   c: { image: i, scale: 2, depends_on: { c: { condition: service_healthy } } }
+      |                                          ^
+      = help: if its containers need one another, say "x-convoke: { needs: [c] }" instead
+    "#);
 }
 
 #[test]
