@@ -81,7 +81,13 @@ async fn running_phase<P: Prober>(
     let of_file = health_in_force(component, of_image.and_then(|image| image.health.as_ref()));
     let Some(probe) = component.probes.ready.clone().or_else(|| of_file.map(crate::cluster::HealthCheck::as_probe))
     else {
-        return if health.is_some() { (Phase::Started, Some("starting".into())) } else { (Phase::Ready, None) };
+        return match health {
+            Some(_) => (Phase::Started, Some("starting".into())),
+            None if component.probes.ready_withheld => {
+                (Phase::Started, Some("its probe holds a secret: `convoke up` asks it".into()))
+            }
+            None => (Phase::Ready, None),
+        };
     };
     let answer = ask(prober, container, &probe).await;
     let phase = match answer.verdict {

@@ -158,7 +158,16 @@ impl Driver {
                 format!("{orphan} runs in this cluster, and the file doesn't have it; `convoke down` removes it");
             self.emit(EventKind::Warning { message });
         }
+        for name in self.withheld() {
+            let message = format!("the probe of {name} holds a secret, which no label keeps: `convoke up` asks it");
+            self.emit(EventKind::Warning { message });
+        }
         self.emit(EventKind::Planned { actions: plan.actions });
+    }
+
+    /// Components whose readiness probe isn't known here.
+    fn withheld(&self) -> Vec<ComponentName> {
+        self.selected().filter(|(_, node)| node.component.probes.ready_withheld).map(|(name, _)| name.clone()).collect()
     }
 
     fn take_surplus(&mut self, surplus: Vec<ObservedContainer>) {

@@ -12,7 +12,7 @@ pub const RUN: &str = "convoke.run";
 pub const CONFIG_HASH: &str = "convoke.config-hash";
 /// Image reference that the file had.
 pub const IMAGE_REFERENCE: &str = "convoke.image";
-/// JSON of [`crate::cluster::Stored`]: probes, needs, gates; no environment.
+/// JSON of [`crate::cluster::Stored`]: probes, needs, gates; no environment, no secret.
 pub const PROBES: &str = "convoke.probes";
 /// Set on networks whose addresses convoke hands out.
 pub const ADDRESSED: &str = "convoke.addressed";

@@ -7,7 +7,6 @@ use indexmap::IndexMap;
 use super::build::Context;
 use super::paths::{inside, is_below};
 use super::text::unknown;
-use crate::cluster::hash::sha256_hex;
 use crate::cluster::{FileContent, HostFile, Mount, MountKind};
 use crate::compose::{Diagnostic, Diagnostics, FileOrigin, FileRef, FileSource, Place, Service, Spanned};
 use crate::names::ServiceName;
@@ -190,8 +189,7 @@ impl Files {
         if kind == Kind::Secret {
             self.mask(content);
         }
-        let sha256 = sha256_hex(content.as_bytes());
-        self.push_file(wanted, target, FileContent::Inline { bytes: content.as_bytes().to_vec(), sha256 });
+        self.push_file(wanted, target, FileContent::Inline { bytes: content.as_bytes().to_vec() });
     }
 
     fn push_file(&mut self, wanted: &FileRef, target: String, content: FileContent) {

@@ -112,7 +112,7 @@ async fn files_archive(request: &CreateContainer) -> Result<Bytes> {
     let mut files = Vec::with_capacity(request.files.len());
     for file in &request.files {
         let content = match &file.content {
-            FileContent::Inline { bytes, .. } => Bytes::copy_from_slice(bytes),
+            FileContent::Inline { bytes } => Bytes::copy_from_slice(bytes),
             FileContent::Path { path } => {
                 let read = tokio::fs::read(path).await;
                 read.map_err(|error| refused(verb(), format!("{}: {error}", path.display())))?.into()
