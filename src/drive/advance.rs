@@ -118,7 +118,9 @@ impl Driver {
             return;
         }
         if self.options.from_labels {
-            let what = "its container is gone, and without its file it can't be made anew".to_owned();
+            let left = self.nodes.get(name).is_some_and(|node| !node.containers.is_empty());
+            let why = if left { "its container isn't complete" } else { "its container is gone" };
+            let what = format!("{why}, and without its file it can't be made anew");
             return self.fail_component(name, what, Some("run `convoke up` where the file is".into()));
         }
         let Some(node) = self.nodes.get(name) else { return };

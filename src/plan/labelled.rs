@@ -20,7 +20,7 @@ const INSPECTION_LIMIT: Duration = Duration::from_secs(5);
 /// Rebuilds the cluster `name` from the labels of its containers, networks and volumes.
 ///
 /// A component with two containers (a replacement that was cut off) is what its running container says, else the one
-/// that has the right name, else the newest. A label that can't be read counts as absent.
+/// that has the right name, else the newest; one that isn't complete has no say beside another. A label that can't be read counts as absent.
 #[must_use]
 pub fn from_labels(name: &ClusterName, observed: &Observed) -> Cluster {
     let networks: BTreeMap<NetworkKey, Network> = observed.networks.iter().filter_map(network).collect();
@@ -56,7 +56,9 @@ pub fn from_labels(name: &ClusterName, observed: &Observed) -> Cluster {
 /// Which container of a component speaks for it: the lowest.
 fn rank(container: &ObservedContainer) -> impl Ord + use<> {
     let running = matches!(container.state.status, Status::Running | Status::Paused | Status::Restarting);
-    (!running, canonical_name(container) != container.name, Reverse(container.created_at))
+    // Without a hash it isn't complete: a run was killed while it made it.
+    let is_complete = container.label(labels::CONFIG_HASH).is_some();
+    (!is_complete, !running, canonical_name(container) != container.name, Reverse(container.created_at))
 }
 
 /// The component's own container name: that of a replacement in progress has the replaced one's short id before it.

@@ -112,3 +112,26 @@ async fn a_secret_in_a_probe_is_not_kept() {
     let ran = up_with(&engine, &rebuilt, by_labels()).await.is(Outcome::Ready);
     assert!(ran.warnings().iter().any(|warning| warning.contains("the probe of api")), "{}", ran.story());
 }
+
+/// A run that is killed while it makes a container leaves one without its hash.
+#[tokio::test(start_paused = true)]
+async fn a_container_that_is_not_complete_is_never_started() {
+    let cluster = cluster([http("db"), http("web")]);
+    let engine = engine(6);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    stop_all(&engine, &cluster, &stop_request()).await.is(Outcome::Ready);
+    let mut observed = engine.observe(&cluster.name).await.unwrap();
+    let mut leftover = observed.containers[0].clone();
+    leftover.name.push_str(".unfinished");
+    leftover.created_at = leftover.created_at.map(|at| at + secs(1));
+    leftover.labels.remove(crate::engine::labels::CONFIG_HASH);
+    observed.containers.insert(0, leftover);
+    let rebuilt = from_labels(&cluster.name, &observed);
+    assert_eq!(rebuilt.components["db"].config_hash, "first");
+    assert_eq!(rebuilt.components["db"].container_name, "test-db-1");
+    observed.containers.retain(|container| container.name != "test-db-1");
+    let rebuilt = from_labels(&cluster.name, &observed);
+    let ran = up_with(&engine, &rebuilt, by_labels()).await.is(Outcome::Failed);
+    assert!(ran.failures()[0].what.contains("isn't complete"), "{}", ran.story());
+    assert_eq!(calls(&engine, Op::Start, "db").len(), 1);
+}
