@@ -3,7 +3,6 @@
 use super::error::{CliError, FAILED};
 use super::session::Session;
 use crate::engine::docker::DockerEngine;
-use crate::names::ClusterName;
 use crate::report::{DoctorRow, DoctorStatus, table};
 use crate::store::Store;
 use crate::units::ByteSize;
@@ -58,11 +57,7 @@ fn describe_reach(report: &crate::probe::ReachReport) -> String {
 }
 
 fn of_state() -> DoctorRow {
-    let Ok(probe) = ClusterName::new("doctor") else {
-        return row("state", DoctorStatus::Fail, "no name for a trial", None);
-    };
-    let store = Store::open(&probe);
-    match store.warning() {
+    match Store::trouble() {
         Some(warning) => {
             row("state", DoctorStatus::Warn, warning, Some("set CONVOKE_STATE_DIR to a folder that can be written"))
         }
