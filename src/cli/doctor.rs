@@ -10,7 +10,7 @@ use crate::units::ByteSize;
 pub(super) async fn run(session: &Session) -> Result<u8, CliError> {
     let mut rows = Vec::new();
     match session.connect().await {
-        Ok(engine) => rows.extend(of_engine(session, &engine)),
+        Ok(engine) => rows.extend(of_engine(session, &engine).await),
         Err(error) => rows.push(row(
             "engine",
             DoctorStatus::Fail,
@@ -29,7 +29,7 @@ pub(super) async fn run(session: &Session) -> Result<u8, CliError> {
     Ok(if failed { FAILED } else { 0 })
 }
 
-fn of_engine(session: &Session, engine: &DockerEngine) -> Vec<DoctorRow> {
+async fn of_engine(session: &Session, engine: &DockerEngine) -> Vec<DoctorRow> {
     let info = engine.known_info();
     let mut rows = vec![row(
         "engine",
@@ -39,7 +39,7 @@ fn of_engine(session: &Session, engine: &DockerEngine) -> Vec<DoctorRow> {
     )];
     let machine = format!("{}, {} CPUs, {}", info.operating_system, info.cpus, ByteSize(info.memory));
     rows.push(row("machine", DoctorStatus::Ok, machine, None));
-    let way = session.prober(engine).reach();
+    let way = session.prober(engine).await.reach();
     rows.push(if info.is_local {
         row("containers", DoctorStatus::Ok, format!("reached {}", describe_reach(&way)), None)
     } else {

@@ -25,7 +25,7 @@ pub(super) async fn run(session: &Session, args: Files) -> Result<u8, CliError> 
     let name = session.cluster_name(&engine, &args.file).await?;
     let observed = session.observe(&engine, &name).await?;
     let cluster = from_labels(&name, &observed);
-    let prober = session.prober(&engine);
+    let prober = session.prober(&engine).await;
     let asks = observed.containers.iter().map(|container| row(&prober, &cluster, container));
     let mut rows = join_all(asks).await;
     rows.sort_by(|a, b| a.component.cmp(&b.component));

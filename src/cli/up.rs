@@ -75,7 +75,7 @@ pub(super) async fn bring_up(
     watchers: Watchers,
 ) -> Result<u8, CliError> {
     let (name, run) = (cluster.name.clone(), options.run.clone());
-    let prober = session.prober(&engine);
+    let prober = session.prober(&engine).await;
     let driver = Driver::new(Arc::new(cluster), options);
     let interrupt = session.interrupts.after(1);
     let end = shell::run(driver, engine.clone(), prober, interrupt, watchers.sink()).await;
