@@ -9,12 +9,12 @@ use super::args::Files;
 use super::error::CliError;
 use super::session::Session;
 use crate::cluster::{Cluster, Component, Probe, ProbeAction};
-use crate::engine::{HealthStatus, ImageInfo, ObservedContainer, Status, labels};
+use crate::engine::{Engine, HealthStatus, ImageInfo, ObservedContainer, Status, labels};
 use crate::event::{Phase, PublishedEndpoint};
 use crate::names::ComponentName;
 use crate::plan::labelled::from_labels;
 use crate::plan::request::health_in_force;
-use crate::probe::{Answer, Prober, Target, Verdict};
+use crate::probe::{Answer, Prober, Target, Verdict, look_in_log};
 use crate::report::{PsRow, table};
 
 /// A component gets so long to answer.
@@ -26,7 +26,7 @@ pub(super) async fn run(session: &Session, args: Files) -> Result<u8, CliError> 
     let observed = session.observe(&engine, &name).await?;
     let cluster = from_labels(&name, &observed);
     let prober = session.prober(&engine).await;
-    let asks = observed.containers.iter().map(|container| row(&prober, &cluster, container));
+    let asks = observed.containers.iter().map(|container| row(&engine, &prober, &cluster, container));
     let mut rows = join_all(asks).await;
     rows.sort_by(|a, b| a.component.cmp(&b.component));
     let printer = &session.printer;
@@ -38,11 +38,16 @@ pub(super) async fn run(session: &Session, args: Files) -> Result<u8, CliError> 
     Ok(0)
 }
 
-async fn row<P: Prober>(prober: &P, cluster: &Cluster, container: &ObservedContainer) -> PsRow {
+async fn row<E: Engine, P: Prober>(
+    engine: &E,
+    prober: &P,
+    cluster: &Cluster,
+    container: &ObservedContainer,
+) -> PsRow {
     let component = cluster.components.get(&container.component);
     let state = &container.state;
     let (phase, probe) = match state.status {
-        Status::Running => running_phase(prober, component, container).await,
+        Status::Running => running_phase(engine, prober, component, container).await,
         Status::Paused => (Phase::Unhealthy, Some("paused".to_owned())),
         Status::Restarting => (Phase::Restarting, None),
         Status::Created => (Phase::Created, None),
@@ -63,7 +68,8 @@ async fn row<P: Prober>(prober: &P, cluster: &Cluster, container: &ObservedConta
     }
 }
 
-async fn running_phase<P: Prober>(
+async fn running_phase<E: Engine, P: Prober>(
+    engine: &E,
     prober: &P,
     component: Option<&Component>,
     container: &ObservedContainer,
@@ -89,7 +95,7 @@ async fn running_phase<P: Prober>(
             None => (Phase::Ready, None),
         };
     };
-    let answer = ask(prober, container, &probe).await;
+    let answer = ask(engine, prober, container, &probe).await;
     let phase = match answer.verdict {
         Verdict::Pass => Phase::Ready,
         Verdict::Refuses if !matches!(probe.action, ProbeAction::Exec { .. }) => Phase::Live,
@@ -98,7 +104,7 @@ async fn running_phase<P: Prober>(
     (phase, Some(answer.text))
 }
 
-async fn ask<P: Prober>(prober: &P, container: &ObservedContainer, probe: &Probe) -> Answer {
+async fn ask<E: Engine, P: Prober>(engine: &E, prober: &P, container: &ObservedContainer, probe: &Probe) -> Answer {
     let target = Target {
         component: container.component.clone(),
         container: container.id.clone(),
@@ -108,7 +114,14 @@ async fn ask<P: Prober>(prober: &P, container: &ObservedContainer, probe: &Probe
         started_at: container.state.started_at,
     };
     let late = || Answer { verdict: Verdict::Unreachable, text: "no answer in 2 s".into(), took: PATIENCE };
-    tokio::time::timeout(PATIENCE, prober.ask(&target, probe)).await.unwrap_or_else(|_| late())
+    let ask = async {
+        match &probe.action {
+            // The prober would wait for the line.
+            ProbeAction::Log { contains } => look_in_log(engine, &target, contains).await,
+            _ => prober.ask(&target, probe).await,
+        }
+    };
+    tokio::time::timeout(PATIENCE, ask).await.unwrap_or_else(|_| late())
 }
 
 fn endpoints(component: &ComponentName, container: &ObservedContainer) -> Vec<PublishedEndpoint> {
