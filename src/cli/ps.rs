@@ -38,12 +38,7 @@ pub(super) async fn run(session: &Session, args: Files) -> Result<u8, CliError> 
     Ok(0)
 }
 
-async fn row<E: Engine, P: Prober>(
-    engine: &E,
-    prober: &P,
-    cluster: &Cluster,
-    container: &ObservedContainer,
-) -> PsRow {
+async fn row<E: Engine, P: Prober>(engine: &E, prober: &P, cluster: &Cluster, container: &ObservedContainer) -> PsRow {
     let component = cluster.components.get(&container.component);
     let state = &container.state;
     let (phase, probe) = match state.status {
