@@ -46,6 +46,11 @@ pub(super) fn resolve(
     for (kind, wanted, defined) in configs.chain(secrets) {
         let Some(source) = find(kind, wanted, defined, problems) else { continue };
         let target = kind.target(wanted);
+        if !names_a_file(&target) {
+            let message = format!("{} \"{}\" can't be put at {target:?}", kind.word(), wanted.source.value);
+            problems.push(Diagnostic::error(place(wanted), message).hint("write the file's path, without . and .."));
+            continue;
+        }
         if is_taken(&target, mounts, &files) {
             let message = format!("\"{name}\" has two things at {target}");
             problems.push(Diagnostic::error(place(wanted), message).hint("give one of them another target"));
@@ -153,6 +158,11 @@ fn check_reachable(kind: Kind, wanted: &FileRef, file: &HostFile, service: &Serv
 fn is_taken(target: &str, mounts: &[Mount], files: &Files) -> bool {
     mounts.iter().chain(&files.mounts).any(|mount| mount.target == target)
         || files.files.iter().any(|file| file.target == target)
+}
+
+/// A path that leads up might end anywhere: at a mount of another's, or where the engine refuses to put a file.
+fn names_a_file(target: &str) -> bool {
+    target.trim_start_matches('/').split('/').all(|part| !["", ".", ".."].contains(&part))
 }
 
 fn place(wanted: &FileRef) -> &Place {

@@ -225,3 +225,15 @@ fn a_label_with_a_secret_is_refused() {
     let problems = try_with(text, &parameter).unwrap_err().to_string();
     assert!(problems.contains("the label by of \"default\""), "{problems}");
 }
+
+#[test]
+fn a_target_is_the_path_of_a_file() {
+    for target in ["/run/secrets/../passwd", "../x", "/", ".", "a//b"] {
+        let text = format!(
+            "services: {{ a: {{ image: i, secrets: [{{ source: t, target: {target} }}] }} }}\n\
+             secrets: {{ t: {{ environment: TOKEN }} }}\n"
+        );
+        let said = problems(&text);
+        assert!(said.contains("secret \"t\" can't be put at") && said.contains("compose.yaml:1:"), "{target}: {said}");
+    }
+}
