@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::driver::Driver;
 use super::input::Call;
 use super::node::Node;
-use crate::engine::{ObservedContainer, Status};
+use crate::engine::{ObservedContainer, Status, labels};
 use crate::event::Phase;
 use crate::names::{ComponentName, ContainerId};
 use crate::plan::diff::Standing;
@@ -140,7 +140,7 @@ impl Driver {
         let replaced = node.containers.first();
         let canonical = node.component.container_name.clone();
         let container_name = match node.containers.iter().find(|c| c.name == canonical) {
-            Some(old) => format!("{}_{canonical}", old.id.short()),
+            Some(old) => labels::replacement_name(old.id.short(), &canonical),
             None => canonical,
         };
         let create = request::container(&context, &node.component, image, container_name, replaced);

@@ -58,15 +58,12 @@ fn rank(container: &ObservedContainer) -> impl Ord + use<> {
     let running = matches!(container.state.status, Status::Running | Status::Paused | Status::Restarting);
     // Without a hash it isn't complete: a run was killed while it made it.
     let is_complete = container.label(labels::CONFIG_HASH).is_some();
-    (!is_complete, !running, canonical_name(container) != container.name, Reverse(container.created_at))
+    (!is_complete, !running, own_name(container) != container.name, Reverse(container.created_at))
 }
 
-/// The component's own container name: that of a replacement in progress has the replaced one's short id before it.
-fn canonical_name(container: &ObservedContainer) -> &str {
-    match container.name.split_once('_') {
-        Some((id, name)) if id.len() == 12 && id.bytes().all(|b| b.is_ascii_hexdigit()) => name,
-        _ => &container.name,
-    }
+/// The component's own container name: that of a replacement in progress differs.
+fn own_name(container: &ObservedContainer) -> &str {
+    container.label(labels::CONTAINER).unwrap_or_else(|| labels::own_name(&container.name))
 }
 
 fn component(
@@ -91,7 +88,7 @@ fn component(
         name: name.clone(),
         service: text(labels::COMPOSE_SERVICE).parse().unwrap_or_else(|_| service_of(name)),
         number: text(labels::COMPOSE_NUMBER).parse().unwrap_or(1),
-        container_name: canonical_name(container).to_owned(),
+        container_name: own_name(container).to_owned(),
         image: container.image_id.clone(),
         build: None,
         spec: ContainerSpec {

@@ -123,6 +123,7 @@ fn container_labels(context: &Context<'_>, component: &Component, image: &ImageI
     let stored = serde_json::to_string(&stored(context.cluster, component, image))
         .expect("probes serialise to JSON: all keys are strings");
     for (key, value) in [
+        (labels::CONTAINER, component.container_name.clone()),
         (labels::COMPONENT, component.name.to_string()),
         (labels::CONFIG_HASH, component.config_hash.clone()),
         (labels::IMAGE_REFERENCE, component.image.clone()),
