@@ -67,6 +67,7 @@ impl Driver {
             let ours = observed.volumes.iter().any(|v| v.name == volume.engine_name);
             let others = observed.other_volumes.contains(&volume.engine_name);
             let state = self.volumes.entry(key.clone()).or_default();
+            // One of somebody else's was refused, unless it is external or came up meanwhile.
             state.is_there = ours || others;
         }
     }

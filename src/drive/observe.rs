@@ -144,11 +144,29 @@ impl Driver {
                 hint: Some(hint),
             });
         }
+        failures.extend(self.foreign_volumes(observed));
         let refused = !failures.is_empty();
         if refused {
             self.end_with(Outcome::Failed, failures);
         }
         refused
+    }
+
+    /// Volumes of our names that others made: their data is none of ours unless the file says so.
+    fn foreign_volumes(&self, observed: &Observed) -> Vec<Failure> {
+        let is_foreign = |name: &&String| observed.other_volumes.contains(name);
+        let ours = self.cluster.volumes.values().filter(|volume| !volume.external).map(|volume| &volume.engine_name);
+        let refuse = |name: &String| Failure {
+            component: None,
+            what: format!("a volume named {name} is there already, and convoke didn't make it for this cluster"),
+            exit_code: None,
+            last_probe: None,
+            log: Vec::new(),
+            hint: Some(format!(
+                "to use it, give the volume `external: true` and `name: {name}`; or choose another name with -p"
+            )),
+        };
+        ours.filter(is_foreign).map(refuse).collect()
     }
 
     fn announce_plan(&mut self, observed: &Observed) {
