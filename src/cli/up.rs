@@ -48,6 +48,7 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
         publish_address: publish_address(session, &cluster, args.publish_address, &engine),
         pool: pool(args.pool.as_deref())?,
         rebuild: args.build,
+        remove_orphans: args.remove_orphans,
         ..basic_options(&store, &engine)
     };
     let watchers = Watchers::begin(session, &store, &masker(&cluster));

@@ -8,7 +8,7 @@ use super::input::Call;
 use super::node::{Node, Track};
 use super::retry::pause;
 use crate::engine::{EngineError, ErrorKind, HealthStatus, Observed, ObservedContainer, Status};
-use crate::event::{EventKind, Failure, Outcome, Phase};
+use crate::event::{EventKind, Failure, Outcome, Phase, PlannedAction};
 use crate::names::{ComponentName, ContainerId};
 use crate::plan::diff;
 
@@ -170,11 +170,16 @@ impl Driver {
     }
 
     fn announce_plan(&mut self, observed: &Observed) {
-        let plan = diff::plan(&self.cluster, observed, &self.image_ids());
-        for orphan in &plan.orphans {
-            let message =
-                format!("{orphan} runs in this cluster, and the file doesn't have it; `convoke down` removes it");
-            self.emit(EventKind::Warning { message });
+        let mut plan = diff::plan(&self.cluster, observed, &self.image_ids());
+        for orphan in plan.orphans {
+            let why = "the file doesn't have it";
+            if self.options.remove_orphans {
+                plan.actions.push(PlannedAction { component: orphan, action: "remove".into(), reason: why.into() });
+            } else {
+                let message =
+                    format!("{orphan} runs in this cluster, and {why}; `convoke up --remove-orphans` removes it");
+                self.emit(EventKind::Warning { message });
+            }
         }
         for name in self.withheld() {
             let message = format!("the probe of {name} holds a secret, which no label keeps: `convoke up` asks it");
@@ -195,7 +200,7 @@ impl Driver {
         let is_there = |id: &ContainerId| surplus.iter().any(|container| container.id == *id);
         self.surplus.retain(|id, state| state.busy || is_there(id));
         for container in surplus {
-            if diff::belongs_to_file(&self.cluster, &container) {
+            if self.options.remove_orphans || diff::belongs_to_file(&self.cluster, &container) {
                 self.surplus.entry(container.id).or_default();
             }
         }

@@ -66,7 +66,7 @@ mod tests {
         let line = || Ok(LogLine { at: None, source: LogSource::Out, text: "x".repeat(1000).into() });
         let endless = stream::repeat_with(line).boxed();
         let finding = search(endless, None, "ready", 1 << 20).await;
-        assert_eq!(finding.text, "not in the first 1m of its log");
+        assert_eq!(finding.text, "not in the first 1.0 MiB of its log");
     }
 
     #[test]
