@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::blame::name_taken;
 use super::driver::{Driver, ENGINE_PATIENCE, ObserveInFlight, SLOW_TICK};
 use super::input::Call;
 use super::node::{Node, Track};
 use super::retry::pause;
 use crate::engine::{EngineError, ErrorKind, HealthStatus, Observed, ObservedContainer, Status};
-use crate::event::{EventKind, Failure, Outcome, Phase, PlannedAction};
+use crate::event::{EventKind, Outcome, Phase, PlannedAction};
 use crate::names::{ComponentName, ContainerId};
 use crate::plan::diff;
 
@@ -125,48 +124,6 @@ impl Driver {
             let hint = Some("is the engine running? try `convoke doctor`".into());
             self.fail_run(error.to_string(), hint, Outcome::EngineUnreachable);
         }
-    }
-
-    /// Objects under our names that aren't ours: nothing is touched, the run ends.
-    fn refuse_foreign(&mut self, observed: &Observed) -> bool {
-        let mut failures = Vec::new();
-        for (name, node) in self.selected() {
-            let taken =
-                observed.foreign_containers.iter().find(|foreign| foreign.name == node.component.container_name);
-            let Some(foreign) = taken else { continue };
-            let (what, hint) = name_taken(foreign);
-            failures.push(Failure {
-                component: Some(name.clone()),
-                what,
-                exit_code: None,
-                last_probe: None,
-                log: Vec::new(),
-                hint: Some(hint),
-            });
-        }
-        failures.extend(self.foreign_volumes(observed));
-        let refused = !failures.is_empty();
-        if refused {
-            self.end_with(Outcome::Failed, failures);
-        }
-        refused
-    }
-
-    /// Volumes of our names that others made: their data is none of ours unless the file says so.
-    fn foreign_volumes(&self, observed: &Observed) -> Vec<Failure> {
-        let is_foreign = |name: &&String| observed.other_volumes.contains(name);
-        let ours = self.cluster.volumes.values().filter(|volume| !volume.external).map(|volume| &volume.engine_name);
-        let refuse = |name: &String| Failure {
-            component: None,
-            what: format!("a volume named {name} is there already, and convoke didn't make it for this cluster"),
-            exit_code: None,
-            last_probe: None,
-            log: Vec::new(),
-            hint: Some(format!(
-                "to use it, give the volume `external: true` and `name: {name}`; or choose another name with -p"
-            )),
-        };
-        ours.filter(is_foreign).map(refuse).collect()
     }
 
     fn announce_plan(&mut self, observed: &Observed) {
