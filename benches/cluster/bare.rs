@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep, timeout};
 
 use super::blueprint::{Blueprint, Part};
+use super::clean;
 use super::files::{COMMAND, PATH, PORT};
 
 /// How the loop asks whether a container is ready.
@@ -39,13 +40,20 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// Brings the cluster up with so many create-and-start pairs in flight; how long it took until all were ready.
 pub(super) async fn up(docker: &Docker, blueprint: &Blueprint, in_flight: usize, ask: Ask) -> Result<Duration> {
+    // The engine may have kept it (see `clean::all`); asked before the clock starts.
+    let network_kept = !clean::networks(docker, &blueprint.network.name).await?.is_empty();
     let begun = Instant::now();
-    timeout(LIMIT, all_ready(docker, blueprint, in_flight, ask)).await.context("the bare loop doesn't end")??;
+    let ready = async {
+        if !network_kept {
+            docker.create_network(blueprint.network.clone()).await?;
+        }
+        all_ready(docker, blueprint, in_flight, ask).await
+    };
+    timeout(LIMIT, ready).await.context("the bare loop doesn't end")??;
     Ok(begun.elapsed())
 }
 
 async fn all_ready(docker: &Docker, blueprint: &Blueprint, in_flight: usize, ask: Ask) -> Result<()> {
-    docker.create_network(blueprint.network.clone()).await?;
     let mut asking = JoinSet::new();
     let execs = Arc::new(Semaphore::new(EXECS));
     let starts = blueprint.containers.iter().map(|part| start(docker, part));

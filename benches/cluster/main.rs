@@ -61,6 +61,10 @@ async fn measure(filters: &[String]) -> Result<()> {
         result = cases => result.unwrap_or_else(|_| Err(anyhow!("the bench itself panicked"))),
     };
     clean::all(&bench.docker, &bench.prefix).await?;
+    let kept = clean::networks(&bench.docker, &bench.prefix).await?.len();
+    if kept > 0 {
+        say(&format!("note: the engine keeps {kept} empty networks {}… until its next start", bench.prefix));
+    }
     result
 }
 

@@ -1,6 +1,7 @@
 //! Taking in what the engine shows: lists and inspections become what is known of each component.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::driver::{Driver, ENGINE_PATIENCE, ObserveInFlight, SLOW_TICK};
 use super::input::Call;
@@ -10,6 +11,9 @@ use crate::engine::{EngineError, ErrorKind, HealthStatus, Observed, ObservedCont
 use crate::event::{EventKind, Outcome, Phase, PlannedAction};
 use crate::names::{ComponentName, ContainerId};
 use crate::plan::diff;
+
+/// A call about a component is answered within this time, unless something is wrong.
+const CALL_ANSWERS: Duration = Duration::from_secs(1);
 
 impl Driver {
     /// Asks for a list or inspections where they are due.
@@ -39,9 +43,15 @@ impl Driver {
     }
 
     fn look_at(&mut self, name: &ComponentName) {
+        let now = self.now;
         let Some(node) = self.nodes.get_mut(name) else { return };
         if !node.dirty || node.inspecting.is_some() {
             return;
+        }
+        // The call's own answer is a reason to look again: looking before it is for a call that hangs.
+        let due = node.phase_since + CALL_ANSWERS;
+        if node.busy && now < due {
+            return self.wake_at(due);
         }
         let [container] = node.containers.as_slice() else {
             // None, or two in the middle of a replacement: a list tells which.
@@ -326,7 +336,7 @@ fn is_up(container: &ObservedContainer) -> bool {
 
 impl Node {
     /// A new run of the component began.
-    pub(super) fn begin_run(&mut self, now: std::time::Duration, started_at: Option<jiff::Timestamp>) {
+    pub(super) fn begin_run(&mut self, now: Duration, started_at: Option<jiff::Timestamp>) {
         self.run += 1;
         self.is_running = true;
         self.has_run = true;

@@ -1,5 +1,6 @@
 //! When each component is asked, and what its answers mean.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::driver::Driver;
@@ -16,6 +17,8 @@ use crate::probe::{Answer, Target, Verdict};
 pub(super) const RUNS_FOR: Duration = Duration::from_secs(1);
 /// The same for one that the engine's policy restarted meanwhile.
 const RUNS_FOR_AGAIN: Duration = Duration::from_secs(10);
+/// A health check of the engine's that runs at least this often needs no help while others are still to be started.
+const OFTEN: Duration = Duration::from_secs(2);
 /// A missing probe program may be installed by the entrypoint: so long it is waited for, unless the health check says.
 const IMPOSSIBLE_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -25,6 +28,7 @@ impl Driver {
         // The longest overdue first: with a spent budget the last names would otherwise never get their turn.
         let mut names: Vec<_> = self.nodes.iter().map(|(name, node)| (node.next_ask(), name.clone())).collect();
         names.sort();
+        let relies_on_engine = if self.starts_are_pending() { self.left_to_engine() } else { BTreeSet::new() };
         for (_, name) in names {
             let Some(node) = self.nodes.get(&name) else { continue };
             if !node.is_running || node.failure.is_some() || !self.is_watched(&name) {
@@ -32,10 +36,35 @@ impl Driver {
             }
             self.pass_by_running(&name);
             self.check_impossible(&name);
-            for which in [Which::Live, Which::Ready] {
-                self.ask_if_due(&name, which);
+            self.ask_if_due(&name, Which::Live);
+            if !relies_on_engine.contains(&name) {
+                self.ask_if_due(&name, Which::Ready);
             }
         }
+    }
+
+    /// Whether a component is still to be started that no gate holds back.
+    fn starts_are_pending(&self) -> bool {
+        self.selected().any(|(name, node)| {
+            node.phase < Phase::Started
+                && node.failure.is_none()
+                && node.early_exit.is_none()
+                && self.gates_are_open(name)
+        })
+    }
+
+    /// Those whose health check the engine itself runs often, and for which no gate waits: a check of our own would take
+    /// CPU from the starts, and its answer can't end the run before the last of them anyway.
+    fn left_to_engine(&self) -> BTreeSet<ComponentName> {
+        let waiting = self.nodes.values().filter(|node| node.phase < Phase::Started);
+        let mut awaited: BTreeSet<_> = waiting.flat_map(|node| &node.component.gates).map(|gate| &gate.on).collect();
+        awaited.extend(self.nodes.values().filter_map(|node| node.early_exit.as_ref()).flat_map(|early| &early.peers));
+        let often = |node: &Node| {
+            let health = crate::plan::request::health_in_force(&node.component, node.image_health.as_ref());
+            matches!(node.readiness(), Readiness::Health(_)) && health.is_some_and(|health| health.interval <= OFTEN)
+        };
+        let left = self.nodes.iter().filter(|(name, node)| often(node) && !awaited.contains(name));
+        left.map(|(name, _)| name.clone()).collect()
     }
 
     fn pass_by_running(&mut self, name: &ComponentName) {
