@@ -149,8 +149,9 @@ impl World {
 
     /// The networks of this name go on counting a container that is gone.
     pub(super) fn leave_behind(&mut self, network: &str, member: &str) {
-        let of_name = self.networks.values_mut().filter(|one| one.name == network);
-        of_name.for_each(|one| drop(one.stale.insert(member.to_owned())));
+        for one in self.networks.values_mut().filter(|one| one.name == network) {
+            one.stale.insert(member.to_owned());
+        }
     }
 
     /// Every network, oldest first.
