@@ -207,7 +207,7 @@ impl<E: Engine, R: FnMut(Event)> Stopping<'_, E, R> {
                 Err(Held { error, by }) => {
                     self.is_held = true;
                     let hint = format!(
-                        "{} of others is on it: stop that, or `docker network disconnect {network} {}`",
+                        "on it, and not of this cluster: {}; stop that, or `docker network disconnect {network} {}`",
                         by.join(", "),
                         by[0]
                     );
