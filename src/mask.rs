@@ -46,6 +46,12 @@ impl Masker {
         self.needles.is_empty()
     }
 
+    /// Whether a secret is in the text.
+    #[must_use]
+    pub fn finds(&self, text: &str) -> bool {
+        self.needles.iter().any(|needle| text.contains(needle.as_str()))
+    }
+
     /// The text with every secret replaced by [`MASK`]. Occurrences that overlap or touch become one mask.
     #[must_use]
     pub fn mask(&self, text: &str) -> String {

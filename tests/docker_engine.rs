@@ -151,7 +151,7 @@ impl Cx {
 }
 
 fn inline(target: &str, text: &str) -> HostFile {
-    let content = FileContent::Inline { bytes: text.as_bytes().to_vec(), sha256: String::new() };
+    let content = FileContent::Inline { bytes: text.as_bytes().to_vec() };
     HostFile { target: target.to_owned(), content, uid: 1000, gid: 1000, mode: 0o400 }
 }
 

@@ -190,6 +190,9 @@ pub struct Up {
     /// Build images even if they are there
     #[arg(long)]
     pub build: bool,
+    /// Remove components that run in the cluster and that the file doesn't have
+    #[arg(long)]
+    pub remove_orphans: bool,
     /// Address that ports are published on where the file gives none
     #[arg(long, value_name = "IP")]
     pub publish_address: Option<std::net::IpAddr>,

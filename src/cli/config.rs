@@ -7,6 +7,7 @@ use super::args::Source;
 use super::error::CliError;
 use super::session::Session;
 use super::source;
+use super::watchers::masker;
 use crate::cluster::{Cluster, Component};
 use crate::plan::gates;
 
@@ -17,12 +18,12 @@ pub(super) async fn run(session: &Session, args: Source) -> Result<u8, CliError>
         Err(_) => true,
     };
     let cluster = source::describe(session, &args, &[], is_local)?.cluster;
-    if session.global.is_json() {
-        let text = serde_json::to_string_pretty(&cluster).map_err(|error| CliError::failed(error.to_string()))?;
-        session.printer.result(text);
+    let text = if session.global.is_json() {
+        serde_json::to_string_pretty(&cluster).map_err(|error| CliError::failed(error.to_string()))?
     } else {
-        session.printer.result(render(&cluster).trim_end());
-    }
+        render(&cluster)
+    };
+    session.printer.result(masker(&cluster).mask(text.trim_end()));
     Ok(0)
 }
 

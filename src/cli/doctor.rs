@@ -3,7 +3,6 @@
 use super::error::{CliError, FAILED};
 use super::session::Session;
 use crate::engine::docker::DockerEngine;
-use crate::names::ClusterName;
 use crate::report::{DoctorRow, DoctorStatus, table};
 use crate::store::Store;
 use crate::units::ByteSize;
@@ -11,7 +10,7 @@ use crate::units::ByteSize;
 pub(super) async fn run(session: &Session) -> Result<u8, CliError> {
     let mut rows = Vec::new();
     match session.connect().await {
-        Ok(engine) => rows.extend(of_engine(session, &engine)),
+        Ok(engine) => rows.extend(of_engine(session, &engine).await),
         Err(error) => rows.push(row(
             "engine",
             DoctorStatus::Fail,
@@ -30,7 +29,7 @@ pub(super) async fn run(session: &Session) -> Result<u8, CliError> {
     Ok(if failed { FAILED } else { 0 })
 }
 
-fn of_engine(session: &Session, engine: &DockerEngine) -> Vec<DoctorRow> {
+async fn of_engine(session: &Session, engine: &DockerEngine) -> Vec<DoctorRow> {
     let info = engine.known_info();
     let mut rows = vec![row(
         "engine",
@@ -40,7 +39,7 @@ fn of_engine(session: &Session, engine: &DockerEngine) -> Vec<DoctorRow> {
     )];
     let machine = format!("{}, {} CPUs, {}", info.operating_system, info.cpus, ByteSize(info.memory));
     rows.push(row("machine", DoctorStatus::Ok, machine, None));
-    let way = session.prober(engine).reach();
+    let way = session.prober(engine).await.reach();
     rows.push(if info.is_local {
         row("containers", DoctorStatus::Ok, format!("reached {}", describe_reach(&way)), None)
     } else {
@@ -58,11 +57,7 @@ fn describe_reach(report: &crate::probe::ReachReport) -> String {
 }
 
 fn of_state() -> DoctorRow {
-    let Ok(probe) = ClusterName::new("doctor") else {
-        return row("state", DoctorStatus::Fail, "no name for a trial", None);
-    };
-    let store = Store::open(&probe);
-    match store.warning() {
+    match Store::trouble() {
         Some(warning) => {
             row("state", DoctorStatus::Warn, warning, Some("set CONVOKE_STATE_DIR to a folder that can be written"))
         }

@@ -9,12 +9,12 @@ use super::args::Files;
 use super::error::CliError;
 use super::session::Session;
 use crate::cluster::{Cluster, Component, Probe, ProbeAction};
-use crate::engine::{HealthStatus, ImageInfo, ObservedContainer, Status, labels};
+use crate::engine::{Engine, HealthStatus, ImageInfo, ObservedContainer, Status, labels};
 use crate::event::{Phase, PublishedEndpoint};
 use crate::names::ComponentName;
 use crate::plan::labelled::from_labels;
 use crate::plan::request::health_in_force;
-use crate::probe::{Answer, Prober, Target, Verdict};
+use crate::probe::{Answer, Prober, Target, Verdict, look_in_log};
 use crate::report::{PsRow, table};
 
 /// A component gets so long to answer.
@@ -25,8 +25,8 @@ pub(super) async fn run(session: &Session, args: Files) -> Result<u8, CliError> 
     let name = session.cluster_name(&engine, &args.file).await?;
     let observed = session.observe(&engine, &name).await?;
     let cluster = from_labels(&name, &observed);
-    let prober = session.prober(&engine);
-    let asks = observed.containers.iter().map(|container| row(&prober, &cluster, container));
+    let prober = session.prober(&engine).await;
+    let asks = observed.containers.iter().map(|container| row(&engine, &prober, &cluster, container));
     let mut rows = join_all(asks).await;
     rows.sort_by(|a, b| a.component.cmp(&b.component));
     let printer = &session.printer;
@@ -38,11 +38,11 @@ pub(super) async fn run(session: &Session, args: Files) -> Result<u8, CliError> 
     Ok(0)
 }
 
-async fn row<P: Prober>(prober: &P, cluster: &Cluster, container: &ObservedContainer) -> PsRow {
+async fn row<E: Engine, P: Prober>(engine: &E, prober: &P, cluster: &Cluster, container: &ObservedContainer) -> PsRow {
     let component = cluster.components.get(&container.component);
     let state = &container.state;
     let (phase, probe) = match state.status {
-        Status::Running => running_phase(prober, component, container).await,
+        Status::Running => running_phase(engine, prober, component, container).await,
         Status::Paused => (Phase::Unhealthy, Some("paused".to_owned())),
         Status::Restarting => (Phase::Restarting, None),
         Status::Created => (Phase::Created, None),
@@ -63,7 +63,8 @@ async fn row<P: Prober>(prober: &P, cluster: &Cluster, container: &ObservedConta
     }
 }
 
-async fn running_phase<P: Prober>(
+async fn running_phase<E: Engine, P: Prober>(
+    engine: &E,
     prober: &P,
     component: Option<&Component>,
     container: &ObservedContainer,
@@ -81,9 +82,15 @@ async fn running_phase<P: Prober>(
     let of_file = health_in_force(component, of_image.and_then(|image| image.health.as_ref()));
     let Some(probe) = component.probes.ready.clone().or_else(|| of_file.map(crate::cluster::HealthCheck::as_probe))
     else {
-        return if health.is_some() { (Phase::Started, Some("starting".into())) } else { (Phase::Ready, None) };
+        return match health {
+            Some(_) => (Phase::Started, Some("starting".into())),
+            None if component.probes.ready_withheld => {
+                (Phase::Started, Some("its probe holds a secret: `convoke up` asks it".into()))
+            }
+            None => (Phase::Ready, None),
+        };
     };
-    let answer = ask(prober, container, &probe).await;
+    let answer = ask(engine, prober, container, &probe).await;
     let phase = match answer.verdict {
         Verdict::Pass => Phase::Ready,
         Verdict::Refuses if !matches!(probe.action, ProbeAction::Exec { .. }) => Phase::Live,
@@ -92,7 +99,7 @@ async fn running_phase<P: Prober>(
     (phase, Some(answer.text))
 }
 
-async fn ask<P: Prober>(prober: &P, container: &ObservedContainer, probe: &Probe) -> Answer {
+async fn ask<E: Engine, P: Prober>(engine: &E, prober: &P, container: &ObservedContainer, probe: &Probe) -> Answer {
     let target = Target {
         component: container.component.clone(),
         container: container.id.clone(),
@@ -102,7 +109,14 @@ async fn ask<P: Prober>(prober: &P, container: &ObservedContainer, probe: &Probe
         started_at: container.state.started_at,
     };
     let late = || Answer { verdict: Verdict::Unreachable, text: "no answer in 2 s".into(), took: PATIENCE };
-    tokio::time::timeout(PATIENCE, prober.ask(&target, probe)).await.unwrap_or_else(|_| late())
+    let ask = async {
+        match &probe.action {
+            // The prober would wait for the line.
+            ProbeAction::Log { contains } => look_in_log(engine, &target, contains).await,
+            _ => prober.ask(&target, probe).await,
+        }
+    };
+    tokio::time::timeout(PATIENCE, ask).await.unwrap_or_else(|_| late())
 }
 
 fn endpoints(component: &ComponentName, container: &ObservedContainer) -> Vec<PublishedEndpoint> {

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -37,9 +38,9 @@ impl Session {
     }
 
     /// A prober for the engine.
-    pub(super) fn prober(&self, engine: &DockerEngine) -> EngineProber<DockerEngine> {
+    pub(super) async fn prober(&self, engine: &DockerEngine) -> EngineProber<DockerEngine> {
         let info = engine.known_info();
-        EngineProber::new(engine.clone(), info, engine_host(info), self.global.reach)
+        EngineProber::new(engine.clone(), info, engine_host(info).await, self.global.reach)
     }
 
     /// Where templates besides the built-in ones are: folders given, then the user's own.
@@ -144,16 +145,19 @@ pub(super) fn choose(observed: &Observed, wanted: &[String]) -> Result<Vec<Compo
     Ok(chosen)
 }
 
+/// A name server that hasn't answered for so long is given up.
+const NAME_LIMIT: Duration = Duration::from_secs(2);
+
 /// Where published ports are reached: 127.0.0.1 for a local engine, its host for a remote one.
-pub(super) fn engine_host(info: &EngineInfo) -> IpAddr {
+async fn engine_host(info: &EngineInfo) -> IpAddr {
     let host = info.address.strip_prefix("tcp://").and_then(|rest| rest.rsplit_once(':')).map(|(host, _)| host);
     let local = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     let Some(host) = host else { return local };
     if let Ok(ip) = host.trim_matches(['[', ']']).parse() {
         return ip;
     }
-    use std::net::ToSocketAddrs;
-    (host, 0).to_socket_addrs().ok().and_then(|mut all| all.next()).map_or(local, |address| address.ip())
+    let found = tokio::time::timeout(NAME_LIMIT, tokio::net::lookup_host((host, 0))).await;
+    found.ok().and_then(Result::ok).and_then(|mut all| all.next()).map_or(local, |address| address.ip())
 }
 
 /// An identifier for a run: the time, and the process to tell two of one second apart.
@@ -164,4 +168,30 @@ pub(super) fn run_id() -> String {
 /// The wall clock, RFC 3339.
 pub(super) fn now_text() -> String {
     Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn host_of(address: &str) -> String {
+        let info = EngineInfo {
+            version: String::new(),
+            api_version: String::new(),
+            address: address.to_owned(),
+            is_local: false,
+            cpus: 1,
+            operating_system: String::new(),
+            memory: 0,
+        };
+        engine_host(&info).await.to_string()
+    }
+
+    #[tokio::test]
+    async fn published_ports_are_where_the_engine_is() {
+        assert_eq!(host_of("unix:///var/run/docker.sock").await, "127.0.0.1");
+        assert_eq!(host_of("tcp://192.0.2.7:2375").await, "192.0.2.7");
+        assert_eq!(host_of("tcp://[2001:db8::7]:2375").await, "2001:db8::7");
+        assert!(["127.0.0.1", "::1"].contains(&host_of("tcp://localhost:2375").await.as_str()));
+    }
 }

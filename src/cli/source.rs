@@ -27,13 +27,10 @@ pub(super) fn describe(
     engine_is_local: bool,
 ) -> Result<Described, CliError> {
     let (loaded, secrets) = load(session, args)?;
-    let options = ResolveOptions { engine_is_local, scale: parse_scale(scale)? };
-    let (mut cluster, warnings) = resolve(&loaded, &options)?;
+    let options = ResolveOptions { engine_is_local, scale: parse_scale(scale)?, secrets };
+    let (cluster, warnings) = resolve(&loaded, &options)?;
     for warning in loaded.warnings.iter().chain(warnings.iter()) {
         session.printer.problem(warning);
-    }
-    for component in cluster.components.values_mut() {
-        component.secrets.extend(secrets.iter().cloned());
     }
     Ok(Described { cluster, template: args.template.clone() })
 }

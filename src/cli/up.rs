@@ -48,6 +48,7 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
         publish_address: publish_address(session, &cluster, args.publish_address, &engine),
         pool: pool(args.pool.as_deref())?,
         rebuild: args.build,
+        remove_orphans: args.remove_orphans,
         ..basic_options(&store, &engine)
     };
     let watchers = Watchers::begin(session, &store, &masker(&cluster));
@@ -75,7 +76,7 @@ pub(super) async fn bring_up(
     watchers: Watchers,
 ) -> Result<u8, CliError> {
     let (name, run) = (cluster.name.clone(), options.run.clone());
-    let prober = session.prober(&engine);
+    let prober = session.prober(&engine).await;
     let driver = Driver::new(Arc::new(cluster), options);
     let interrupt = session.interrupts.after(1);
     let end = shell::run(driver, engine.clone(), prober, interrupt, watchers.sink()).await;

@@ -301,8 +301,6 @@ pub enum FileContent {
         /// The content; never printed.
         #[serde(skip)]
         bytes: Vec<u8>,
-        /// Hex SHA-256 of the content, so that a change is seen by the configuration hash.
-        sha256: String,
     },
     /// Read from the client's disk at creation (used for remote engines, where a bind mount can't work).
     Path {
@@ -314,7 +312,7 @@ pub enum FileContent {
 impl std::fmt::Debug for FileContent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Inline { bytes, .. } => write!(f, "Inline({} bytes)", bytes.len()),
+            Self::Inline { bytes } => write!(f, "Inline({} bytes)", bytes.len()),
             Self::Path { path } => write!(f, "Path({})", path.display()),
         }
     }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::component::{Build, Component, ContainerSpec, FileContent, HostFile};
+use crate::mask::Masker;
 
 /// Hex SHA-256 over everything whose change needs a new container: image, build, container specification, health
 /// check, files and volume owners. Probes, needs, gates, hosts entries and addresses that convoke chose aren't in it.
@@ -12,6 +13,9 @@ use super::component::{Build, Component, ContainerSpec, FileContent, HostFile};
 /// Members that have their default value are left out, so that a new version of convoke with one more member doesn't
 /// replace everybody's containers. Files which are read at creation (remote engines) are read here for their digest;
 /// one that can't be read counts as empty, and its creation will say why.
+///
+/// The hash stands in labels for everybody to read: of a secret only so much goes in as tells of a change (see
+/// [`SECRET_DIGITS`]).
 #[must_use]
 pub fn config_hash(component: &Component) -> String {
     let mut parts = Map::new();
@@ -20,11 +24,30 @@ pub fn config_hash(component: &Component) -> String {
     parts.insert("spec".to_owned(), non_default(&component.spec));
     insert(&mut parts, "health", &component.probes.health);
     insert(&mut parts, "health_disabled", &component.probes.health_disabled);
-    parts.insert("files".to_owned(), component.files.iter().map(file).collect());
+    let secrets = &component.secrets;
+    parts.insert("files".to_owned(), component.files.iter().map(|of| file(of, secrets)).collect());
     insert(&mut parts, "owners", &component.owners);
     let mut text = String::new();
     write_canonical(&Value::Object(parts), &mut text);
-    sha256_hex(text.as_bytes())
+    sha256_hex(conceal(text, secrets).as_bytes())
+}
+
+/// Hex digits that are left of a secret's digest. They tell of nearly every change (all but one in a million), and to
+/// one who guesses what the secret may be they leave one in a million of the guesses, but not which.
+const SECRET_DIGITS: usize = 5;
+
+/// The text with its secrets replaced by what is left of their digests.
+fn conceal(text: String, secrets: &[String]) -> String {
+    let masker = Masker::new(secrets);
+    if !masker.finds(&text) {
+        return text;
+    }
+    let mut concealed = masker.mask(&text);
+    for secret in secrets.iter().filter(|secret| Masker::new([secret]).finds(&text)) {
+        concealed.push(' ');
+        concealed.push_str(&sha256_hex(secret.as_bytes())[..SECRET_DIGITS]);
+    }
+    concealed
 }
 
 /// Hex SHA-256 of some bytes.
@@ -58,12 +81,19 @@ fn non_default(spec: &ContainerSpec) -> Value {
     }
 }
 
-fn file(file: &HostFile) -> Value {
+fn file(file: &HostFile, secrets: &[String]) -> Value {
     let digest = match &file.content {
-        FileContent::Inline { sha256, .. } => sha256.clone(),
-        FileContent::Path { path } => sha256_hex(&std::fs::read(path).unwrap_or_default()),
+        FileContent::Inline { bytes } => digest(bytes.clone(), secrets),
+        FileContent::Path { path } => digest(std::fs::read(path).unwrap_or_default(), secrets),
     };
     json(&(&file.target, digest, file.uid, file.gid, file.mode))
+}
+
+fn digest(content: Vec<u8>, secrets: &[String]) -> String {
+    match String::from_utf8(content) {
+        Ok(text) => sha256_hex(conceal(text, secrets).as_bytes()),
+        Err(binary) => sha256_hex(binary.as_bytes()),
+    }
 }
 
 /// JSON with sorted keys and no spaces, whatever features serde_json was built with.
@@ -124,7 +154,7 @@ mod tests {
             |c| c.spec.networks.clear(),
             |c| c.owners.push(VolumeOwner { target: "/data".into(), uid: 1, gid: 1, mode: None }),
             |c| {
-                let content = FileContent::Inline { bytes: vec![], sha256: sha256_hex(b"x") };
+                let content = FileContent::Inline { bytes: b"x".to_vec() };
                 c.files.push(HostFile { target: "/f".into(), content, uid: 0, gid: 0, mode: 0o444 });
             },
         ];
@@ -145,6 +175,37 @@ mod tests {
         changed.boot_hint = Some(Duration::from_secs(1));
         changed.restarts_early_exit = true;
         changed.depends_on_label = "db:service_healthy:false".into();
+        assert_eq!(config_hash(&base), config_hash(&changed));
+    }
+
+    fn with_secret(secret: &str) -> Component {
+        let mut component = sample::component("web", &["default"]);
+        component.secrets = vec![secret.to_owned()];
+        component.spec.environment.insert("PASSWORD".into(), Some(format!("{secret} and more")));
+        let content = FileContent::Inline { bytes: format!("password={secret}\n").into_bytes() };
+        component.files.push(HostFile { target: "/f".into(), content, uid: 0, gid: 0, mode: 0o444 });
+        component
+    }
+
+    #[test]
+    fn a_secret_changes_it_without_being_told_by_it() {
+        assert_ne!(config_hash(&with_secret("hunter2")), config_hash(&with_secret("hunter3")));
+        // Many values have the same few digits, and the hash can't tell which of them it was.
+        let mut seen = std::collections::BTreeMap::new();
+        let (one, other) = (0..)
+            .map(|n| format!("guess {n}"))
+            .find_map(|guess| {
+                let digits = sha256_hex(guess.as_bytes())[..SECRET_DIGITS].to_owned();
+                seen.insert(digits, guess.clone()).map(|earlier| (earlier, guess))
+            })
+            .unwrap();
+        assert_eq!(config_hash(&with_secret(&one)), config_hash(&with_secret(&other)));
+    }
+
+    #[test]
+    fn another_component_s_secret_is_none_of_its_business() {
+        let base = sample::component("web", &["default"]);
+        let changed = Component { secrets: vec!["hunter2".into()], ..base.clone() };
         assert_eq!(config_hash(&base), config_hash(&changed));
     }
 

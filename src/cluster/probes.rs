@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::mask::Masker;
+
 /// What is asked of one component.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probes {
@@ -23,6 +25,23 @@ pub struct Probes {
     /// `healthcheck: disable: true`: the image's health check isn't used either.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub health_disabled: bool,
+    /// The readiness probe holds a secret and was left out (see [`Probes::without`]): it can't be asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ready_withheld: bool,
+}
+
+impl Probes {
+    /// What may be shown of them where these secrets may not. A health check that is left out is still run by the
+    /// engine, whose verdict is there for everybody.
+    #[must_use]
+    pub fn without(mut self, secrets: &Masker) -> Self {
+        let tells = |probe: &Probe| probe.action.tells(secrets);
+        self.live = self.live.filter(|probe| !tells(probe));
+        self.ready_withheld |= self.ready.as_ref().is_some_and(tells);
+        self.ready = self.ready.filter(|probe| !tells(probe));
+        self.health = self.health.filter(|health| !tells(&health.as_probe()));
+        self
+    }
 }
 
 /// One way to ask, with its time limit.
@@ -103,6 +122,18 @@ impl HealthCheck {
 }
 
 impl ProbeAction {
+    /// Whether one of the secrets is part of it.
+    fn tells(&self, secrets: &Masker) -> bool {
+        match self {
+            Self::Http { path, headers, .. } => {
+                secrets.finds(path) || headers.iter().any(|(name, value)| secrets.finds(name) || secrets.finds(value))
+            }
+            Self::Exec { command } => command.iter().any(|word| secrets.finds(word)),
+            Self::Log { contains } => secrets.finds(contains),
+            Self::Tcp { .. } | Self::EngineHealth => false,
+        }
+    }
+
     /// A short text for people: `http :1234/ready`, `exec pg_isready`.
     #[must_use]
     pub fn describe(&self) -> String {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::driver::Driver;
 use super::input::Call;
 use super::node::Node;
-use crate::engine::{ObservedContainer, Status};
+use crate::engine::{ObservedContainer, Status, labels};
 use crate::event::Phase;
 use crate::names::{ComponentName, ContainerId};
 use crate::plan::diff::Standing;
@@ -122,7 +122,9 @@ impl Driver {
             return;
         }
         if self.options.from_labels {
-            let what = "its container is gone, and without its file it can't be made anew".to_owned();
+            let left = self.nodes.get(name).is_some_and(|node| !node.containers.is_empty());
+            let why = if left { "its container isn't complete" } else { "its container is gone" };
+            let what = format!("{why}, and without its file it can't be made anew");
             return self.fail_component(name, what, Some("run `convoke up` where the file is".into()));
         }
         let Some(node) = self.nodes.get(name) else { return };
@@ -142,7 +144,7 @@ impl Driver {
         let replaced = node.containers.first();
         let canonical = node.component.container_name.clone();
         let container_name = match node.containers.iter().find(|c| c.name == canonical) {
-            Some(old) => format!("{}_{canonical}", old.id.short()),
+            Some(old) => labels::replacement_name(old.id.short(), &canonical),
             None => canonical,
         };
         let create = request::container(&context, &node.component, image, container_name, replaced);

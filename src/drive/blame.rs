@@ -1,7 +1,8 @@
 //! What a failed call or a taken name means for people: what is in the way, and what to do about it.
 
 use super::driver::Driver;
-use crate::engine::{EngineError, ErrorKind, Foreign};
+use crate::engine::{EngineError, ErrorKind, Foreign, Observed};
+use crate::event::{Failure, Outcome};
 use crate::names::ComponentName;
 
 impl Driver {
@@ -30,6 +31,48 @@ impl Driver {
         let mut others = self.observed.iter().flat_map(|observed| &observed.foreign_containers);
         Some((port, others.find(|other| other.host_ports.contains(&port))))
     }
+
+    /// Objects under our names that aren't ours: nothing is touched, the run ends.
+    pub(super) fn refuse_foreign(&mut self, observed: &Observed) -> bool {
+        let mut failures = Vec::new();
+        for (name, node) in self.selected() {
+            let taken =
+                observed.foreign_containers.iter().find(|foreign| foreign.name == node.component.container_name);
+            let Some(foreign) = taken else { continue };
+            let (what, hint) = name_taken(foreign);
+            failures.push(Failure {
+                component: Some(name.clone()),
+                what,
+                exit_code: None,
+                last_probe: None,
+                log: Vec::new(),
+                hint: Some(hint),
+            });
+        }
+        failures.extend(self.foreign_volumes(observed));
+        let refused = !failures.is_empty();
+        if refused {
+            self.end_with(Outcome::Failed, failures);
+        }
+        refused
+    }
+
+    /// Volumes of our names that others made: their data is none of ours unless the file says so.
+    fn foreign_volumes(&self, observed: &Observed) -> Vec<Failure> {
+        let is_foreign = |name: &&String| observed.other_volumes.contains(name);
+        let ours = self.cluster.volumes.values().filter(|volume| !volume.external).map(|volume| &volume.engine_name);
+        let refuse = |name: &String| Failure {
+            component: None,
+            what: format!("a volume named {name} is there already, and convoke didn't make it for this cluster"),
+            exit_code: None,
+            last_probe: None,
+            log: Vec::new(),
+            hint: Some(format!(
+                "to use it, give the volume `external: true` and `name: {name}`; or choose another name with -p"
+            )),
+        };
+        ours.filter(is_foreign).map(refuse).collect()
+    }
 }
 
 fn port_taken(port: u16, holder: Option<&Foreign>) -> (String, Option<String>) {
@@ -52,7 +95,7 @@ fn essence(text: &str) -> &str {
 }
 
 /// Why a name that a component needs can't be had, and how it could be freed.
-pub(super) fn name_taken(foreign: &Foreign) -> (String, String) {
+fn name_taken(foreign: &Foreign) -> (String, String) {
     let name = &foreign.name;
     match (&foreign.cluster, &foreign.project) {
         (Some(cluster), _) => (

@@ -47,6 +47,8 @@ pub struct Options {
     pub only: Option<BTreeSet<ComponentName>>,
     /// Build images that the file says how to build even if they are there.
     pub rebuild: bool,
+    /// Remove components that run in the cluster and that it doesn't have.
+    pub remove_orphans: bool,
     /// The cluster was put together from labels: images aren't looked at, and nothing can be created.
     pub from_labels: bool,
 }
@@ -80,6 +82,7 @@ impl Default for Options {
             boot_times: BTreeMap::new(),
             only: None,
             rebuild: false,
+            remove_orphans: false,
             from_labels: false,
         }
     }

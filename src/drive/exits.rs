@@ -14,7 +14,8 @@ use crate::names::ComponentName;
 pub(super) const EARLY_RESTARTS: u32 = 5;
 /// Components that went down with the engine are started again at most so often.
 const OUTAGE_RESTARTS: u32 = 5;
-/// A member of a cycle whose peers wait for it in turn is started again after this, doubled each time.
+/// A member of a cycle whose peers wait for it in turn is started again after this, then after three times as long, and
+/// so on: 30 s in all, in which peers that boot slowly get to the point where they need it.
 const CYCLE_PAUSE: Duration = Duration::from_millis(250);
 
 impl Driver {
@@ -29,11 +30,13 @@ impl Driver {
         let was_ready = node.phase == Phase::Ready;
         // From now on this run is history: a start time that differs is another run.
         node.baseline = container.state.started_at;
-        if node.completes(code, was_ready) {
+        // An engine that goes away ends servers as well, and many end with 0: only a declared job is done then.
+        let was_outage = std::mem::take(&mut node.outage) && node.outage_restarts < OUTAGE_RESTARTS;
+        if node.completes(code, was_ready) && (node.component.completes || !was_outage) {
             self.say_exit(name, code, oom, false);
             return self.enter(name, Phase::Completed, None);
         }
-        if std::mem::take(&mut node.outage) && node.outage_restarts < OUTAGE_RESTARTS {
+        if was_outage {
             node.outage_restarts += 1;
             node.retry_at = now + pause(node.outage_restarts);
             self.say_exit(name, code, oom, true);
@@ -87,7 +90,7 @@ impl Driver {
     }
 
     /// When a component that exited early may start again: at once when its peers are ready, after a pause when
-    /// those that aren't wait for it in turn, else not yet (None).
+    /// those that aren't wait for it in turn (a short one once they accept connections), else not yet (None).
     fn early_exit_due(&self, name: &ComponentName) -> Option<Duration> {
         let node = self.nodes.get(name)?;
         let early = node.early_exit.as_ref()?;
@@ -97,7 +100,12 @@ impl Driver {
             return Some(early.at);
         }
         let in_turn = |peer: &&Node| self.waits_in_turn(peer, name);
-        waiting.iter().all(in_turn).then(|| early.at + CYCLE_PAUSE * 2u32.pow(node.early_restarts.min(4)))
+        if !waiting.iter().all(in_turn) {
+            return None;
+        }
+        let came_up = |peer: &&Node| peer.phase == Phase::Live && peer.phase_since > early.at;
+        let pause = if waiting.iter().all(came_up) { 1 } else { 3u32.pow(node.early_restarts.min(EARLY_RESTARTS)) };
+        Some(early.at + CYCLE_PAUSE * pause)
     }
 
     /// Whether `peer` declares, directly or through others, that it needs `name`, and is as far as it gets without it:

@@ -12,6 +12,21 @@ use crate::names::{NetworkKey, VolumeKey};
 use crate::plan::addresses::{self, NetworkAddressing};
 use crate::plan::request;
 
+/// What became of a network whose subnet the engine picked. Such a one allows no fixed addresses: it is made once more,
+/// with the same subnet given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Pick {
+    /// The engine didn't pick.
+    #[default]
+    None,
+    /// It did; what, the next list tells.
+    Made,
+    /// The network goes, and is made anew with this subnet.
+    Again(Subnet),
+    /// Somebody else has got the subnet: it stays at names by DNS.
+    GivenUp,
+}
+
 /// How far a network is.
 #[derive(Debug, Clone, Default)]
 pub(super) struct NetworkState {
@@ -23,6 +38,7 @@ pub(super) struct NetworkState {
     pub(super) refused: Vec<Subnet>,
     /// No subnet of ours fits: let the engine pick.
     pub(super) engine_picks: bool,
+    pub(super) pick: Pick,
     /// A create call failed then and may have taken effect: only a list from later on says whether.
     pub(super) in_doubt: Option<Duration>,
     /// When this run made it.
@@ -53,6 +69,13 @@ impl Driver {
             }
             let (found, others) = find_network(network, observed);
             twins.extend(others.map(|twin| twin.id.clone()));
+            if state.pick == Pick::Made
+                && let Some((picked, subnet)) = found.and_then(|found| Some((found, found.subnet?)))
+            {
+                state.pick = Pick::Again(subnet);
+                twins.push(picked.id.clone());
+            }
+            let found = found.filter(|found| !twins.contains(&found.id) && !self.twins.contains(&found.id));
             if state.network.as_ref().map(|n| &n.id) != found.map(|n| &n.id) {
                 self.addressing = None;
             }
@@ -67,6 +90,7 @@ impl Driver {
             let ours = observed.volumes.iter().any(|v| v.name == volume.engine_name);
             let others = observed.other_volumes.contains(&volume.engine_name);
             let state = self.volumes.entry(key.clone()).or_default();
+            // One of somebody else's was refused, unless it is external or came up meanwhile.
             state.is_there = ours || others;
         }
     }
@@ -101,7 +125,8 @@ impl Driver {
         let Some(network) = self.cluster.networks.get(key).cloned() else { return };
         let Some(state) = self.networks.get(key) else { return };
         let retry_at = state.retry.at;
-        if state.network.is_some() || state.creating.is_some() {
+        let is_going = matches!(state.pick, Pick::Again(_)) && !self.twins.is_empty();
+        if state.network.is_some() || state.creating.is_some() || is_going {
             return;
         }
         if state.in_doubt.is_some() {
@@ -156,6 +181,13 @@ impl Driver {
             request.ip_range = Some(choice.ip_range);
         }
         let state = self.networks.get(key);
+        if let Some(Pick::Again(subnet)) = state.map(|state| state.pick) {
+            let choice = NetworkAddressing::divide(subnet, None);
+            request.subnet = Some(subnet);
+            request.gateway = choice.map(|choice| choice.gateway);
+            request.ip_range = choice.map(|choice| choice.ip_range);
+            return request;
+        }
         if request.subnet.is_some() || !network.is_addressed() || state.is_some_and(|s| s.engine_picks) {
             return request;
         }
@@ -201,16 +233,20 @@ impl Driver {
                 } else {
                     // The engine picked: what, only a list tells.
                     state.in_doubt = Some(now);
+                    if state.pick == Pick::None {
+                        state.pick = Pick::Made;
+                    }
                     self.observe_again = true;
                 }
                 self.emit(EventKind::NetworkCreated { network: name, subnet: subnet.map(|s| s.to_string()) });
             }
             Err(error) if error.kind == ErrorKind::PoolOverlaps => {
                 match subnet {
+                    Some(_) if matches!(state.pick, Pick::Again(_)) => state.pick = Pick::GivenUp,
                     Some(subnet) if network.subnet.is_none() => state.refused.push(subnet),
                     _ => return self.fail_run(error.to_string(), subnet_hint(&network), Outcome::Failed),
                 }
-                state.engine_picks = state.refused.len() >= 32;
+                state.engine_picks = state.pick == Pick::GivenUp || state.refused.len() >= 32;
                 self.observe_again = true;
             }
             Err(error) if state.retry.again(now, &error) => {

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::blame::name_taken;
 use super::driver::{Driver, ENGINE_PATIENCE, ObserveInFlight, SLOW_TICK};
 use super::input::Call;
 use super::node::{Node, Track};
 use super::retry::pause;
 use crate::engine::{EngineError, ErrorKind, HealthStatus, Observed, ObservedContainer, Status};
-use crate::event::{EventKind, Failure, Outcome, Phase};
+use crate::event::{EventKind, Outcome, Phase, PlannedAction};
 use crate::names::{ComponentName, ContainerId};
 use crate::plan::diff;
 
@@ -139,38 +138,28 @@ impl Driver {
         }
     }
 
-    /// Objects under our names that aren't ours: nothing is touched, the run ends.
-    fn refuse_foreign(&mut self, observed: &Observed) -> bool {
-        let mut failures = Vec::new();
-        for (name, node) in self.selected() {
-            let taken =
-                observed.foreign_containers.iter().find(|foreign| foreign.name == node.component.container_name);
-            let Some(foreign) = taken else { continue };
-            let (what, hint) = name_taken(foreign);
-            failures.push(Failure {
-                component: Some(name.clone()),
-                what,
-                exit_code: None,
-                last_probe: None,
-                log: Vec::new(),
-                hint: Some(hint),
-            });
-        }
-        let refused = !failures.is_empty();
-        if refused {
-            self.end_with(Outcome::Failed, failures);
-        }
-        refused
-    }
-
     fn announce_plan(&mut self, observed: &Observed) {
-        let plan = diff::plan(&self.cluster, observed, &self.image_ids());
-        for orphan in &plan.orphans {
-            let message =
-                format!("{orphan} runs in this cluster, and the file doesn't have it; `convoke down` removes it");
+        let mut plan = diff::plan(&self.cluster, observed, &self.image_ids());
+        for orphan in plan.orphans {
+            let why = "the file doesn't have it";
+            if self.options.remove_orphans {
+                plan.actions.push(PlannedAction { component: orphan, action: "remove".into(), reason: why.into() });
+            } else {
+                let message =
+                    format!("{orphan} runs in this cluster, and {why}; `convoke up --remove-orphans` removes it");
+                self.emit(EventKind::Warning { message });
+            }
+        }
+        for name in self.withheld() {
+            let message = format!("the probe of {name} holds a secret, which no label keeps: `convoke up` asks it");
             self.emit(EventKind::Warning { message });
         }
         self.emit(EventKind::Planned { actions: plan.actions });
+    }
+
+    /// Components whose readiness probe isn't known here.
+    fn withheld(&self) -> Vec<ComponentName> {
+        self.selected().filter(|(_, node)| node.component.probes.ready_withheld).map(|(name, _)| name.clone()).collect()
     }
 
     fn take_surplus(&mut self, surplus: Vec<ObservedContainer>) {
@@ -180,7 +169,7 @@ impl Driver {
         let is_there = |id: &ContainerId| surplus.iter().any(|container| container.id == *id);
         self.surplus.retain(|id, state| state.busy || is_there(id));
         for container in surplus {
-            if diff::belongs_to_file(&self.cluster, &container) {
+            if self.options.remove_orphans || diff::belongs_to_file(&self.cluster, &container) {
                 self.surplus.entry(container.id).or_default();
             }
         }

@@ -3,7 +3,7 @@
 use super::driver::Driver;
 use super::input::Call;
 use super::retry::{ATTEMPTS, pause};
-use crate::engine::{EngineError, ErrorKind, ObservedContainer, Status};
+use crate::engine::{EngineError, ErrorKind, ObservedContainer, Status, labels};
 use crate::event::{EventKind, Outcome, Phase};
 use crate::names::{ComponentName, ContainerId};
 
@@ -24,7 +24,7 @@ impl Driver {
                 if let Some(node) = self.nodes.get_mut(name) {
                     let replaced = node.containers.iter().find(|c| c.name == node.component.container_name);
                     let container_name = match replaced {
-                        Some(old) => format!("{}_{}", old.id.short(), node.component.container_name),
+                        Some(old) => labels::replacement_name(old.id.short(), &node.component.container_name),
                         None => node.component.container_name.clone(),
                     };
                     let fresh = fresh_container(&node.component, id, container_name, image_id, &run);

@@ -19,6 +19,8 @@ use crate::names::{ClusterName, ComponentName};
 const IN_FLIGHT: usize = 16;
 /// The engine takes a moment to let go of a network after its last container.
 const NETWORK_PATIENCE: Duration = Duration::from_secs(3);
+/// After this long, whoever is still on it is looked at.
+const LETS_GO: Duration = Duration::from_millis(500);
 /// The list is looked at so often at most.
 const ROUNDS: u32 = 5;
 /// Grace of a container that doesn't say: the engine's own default.
@@ -53,8 +55,16 @@ pub async fn stop<E: Engine>(
     interrupt: impl Future<Output = ()>,
     report: impl FnMut(Event),
 ) -> Outcome {
-    let mut stopping =
-        Stopping { engine, cluster, request, report, began: Instant::now(), is_announced: false, failures: Vec::new() };
+    let mut stopping = Stopping {
+        engine,
+        cluster,
+        request,
+        report,
+        began: Instant::now(),
+        is_announced: false,
+        is_held: false,
+        failures: Vec::new(),
+    };
     let outcome = tokio::select! {
         biased;
         () = interrupt => Outcome::Interrupted,
@@ -75,6 +85,8 @@ struct Stopping<'a, E, R> {
     report: R,
     began: Instant,
     is_announced: bool,
+    /// Somebody outside the cluster is on one of its networks: it can't be removed, however often it is tried.
+    is_held: bool,
     failures: Vec<Failure>,
 }
 
@@ -104,6 +116,9 @@ impl<E: Engine, R: FnMut(Event)> Stopping<'_, E, R> {
                 }
                 tokio::time::sleep(left).await;
                 continue;
+            }
+            if self.is_held && observed.containers.is_empty() {
+                return Outcome::Failed;
             }
             self.failures.clear();
             self.containers(&observed).await;
@@ -180,15 +195,24 @@ impl<E: Engine, R: FnMut(Event)> Stopping<'_, E, R> {
     }
 
     async fn networks(&mut self, observed: &Observed) {
-        let engine = self.engine;
+        let (engine, cluster) = (self.engine, self.cluster);
         let removals = observed
             .networks
             .iter()
-            .map(|network| async move { (network.name.clone(), remove_network(engine, network).await) });
+            .map(|network| async move { (network.name.clone(), remove_network(engine, cluster, network).await) });
         for (network, result) in futures::future::join_all(removals).await {
             match result {
                 Ok(()) => self.emit(EventKind::NetworkRemoved { network }),
-                Err(error) => self.fail(None, &error),
+                Err(Held { error, by }) if by.is_empty() => self.fail(None, &error),
+                Err(Held { error, by }) => {
+                    self.is_held = true;
+                    let hint = format!(
+                        "on it, and not of this cluster: {}; stop that, or `docker network disconnect {network} {}`",
+                        by.join(", "),
+                        by[0]
+                    );
+                    self.fail_with(None, &error, Some(hint));
+                }
             }
         }
     }
@@ -216,6 +240,10 @@ impl<E: Engine, R: FnMut(Event)> Stopping<'_, E, R> {
             ErrorKind::Unreachable => Some("is the engine running? try `convoke doctor`".to_owned()),
             _ => None,
         };
+        self.fail_with(component, error, hint);
+    }
+
+    fn fail_with(&mut self, component: Option<ComponentName>, error: &EngineError, hint: Option<String>) {
         let what = error.to_string();
         self.failures.push(Failure { component, what, exit_code: None, last_probe: None, log: Vec::new(), hint });
     }
@@ -250,16 +278,54 @@ fn grace_of(container: &ObservedContainer) -> Duration {
     stored.and_then(|stored| stored.stop_grace).unwrap_or(DEFAULT_GRACE)
 }
 
-async fn remove_network<E: Engine>(engine: &E, network: &ObservedNetwork) -> Result<(), EngineError> {
-    let until = Instant::now() + NETWORK_PATIENCE;
+/// A network that can't be removed.
+struct Held {
+    error: EngineError,
+    /// Containers of others that are on it.
+    by: Vec<String>,
+}
+
+async fn remove_network<E: Engine>(engine: &E, cluster: &ClusterName, network: &ObservedNetwork) -> Result<(), Held> {
+    let began = Instant::now();
+    let mut looked_at = None;
     loop {
-        match engine.remove_network(&network.id).await {
-            Err(error) if error.kind == ErrorKind::InUse && Instant::now() < until => {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+        let error = match engine.remove_network(&network.id).await {
+            Err(error) if error.kind == ErrorKind::InUse => error,
+            other => return ignore_gone(other).map_err(|error| Held { error, by: Vec::new() }),
+        };
+        if began.elapsed() >= LETS_GO && looked_at.is_none_or(|at: Instant| at.elapsed() >= LETS_GO) {
+            looked_at = Some(Instant::now());
+            let by = others_on(engine, cluster, network).await;
+            if !by.is_empty() {
+                return Err(Held { error, by });
             }
-            other => return ignore_gone(other),
+        }
+        if began.elapsed() >= NETWORK_PATIENCE {
+            return Err(Held { error, by: Vec::new() });
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The containers of others on a network of ours. Those that are gone are taken off it: 20.10 goes on counting some
+/// after many removals at once.
+async fn others_on<E: Engine>(engine: &E, cluster: &ClusterName, network: &ObservedNetwork) -> Vec<String> {
+    // In this order: whoever is gone by the time of the list was on the network before.
+    let (Ok(members), Ok(observed)) = (engine.members(&network.id).await, engine.observe(cluster).await) else {
+        return Vec::new();
+    };
+    let mut others = Vec::new();
+    for member in members {
+        if observed.foreign_containers.iter().any(|foreign| foreign.name == member) {
+            others.push(member);
+        } else if observed.containers.iter().all(|container| container.name != member) {
+            tracing::debug!(network = network.name, member, "the network counts a container that is gone");
+            if let Err(error) = engine.disconnect(&network.id, &member).await {
+                tracing::debug!(%error, "it stays");
+            }
         }
     }
+    others
 }
 
 fn is_up(container: &ObservedContainer) -> bool {

@@ -83,6 +83,10 @@ pub enum Verb {
     CreateNetwork(String),
     /// Remove a network.
     RemoveNetwork(String),
+    /// Look for who is on a network.
+    Members(String),
+    /// Take a container off a network.
+    Disconnect(String),
     /// Create a volume.
     CreateVolume(String),
     /// Remove a volume.
@@ -121,6 +125,8 @@ impl fmt::Display for Verb {
             Self::Load(name) => write!(f, "load image {name}"),
             Self::CreateNetwork(name) => write!(f, "create network {name}"),
             Self::RemoveNetwork(name) => write!(f, "remove network {name}"),
+            Self::Members(name) => write!(f, "look for who is on network {name}"),
+            Self::Disconnect(name) => write!(f, "take a container off network {name}"),
             Self::CreateVolume(name) => write!(f, "create volume {name}"),
             Self::RemoveVolume(name) => write!(f, "remove volume {name}"),
             Self::Create(name) => write!(f, "create {name}"),

@@ -67,6 +67,13 @@ pub trait Engine: Clone + Send + Sync + 'static {
     /// Removes a network by id.
     fn remove_network(&self, id: &str) -> impl Future<Output = Result<()>> + Send;
 
+    /// Names of the containers that the network has on it. An old engine keeps some that are gone.
+    fn members(&self, network_id: &str) -> impl Future<Output = Result<Vec<String>>> + Send;
+
+    /// Takes a container that is gone off a network, by the name that [`Self::members`] gave. One that isn't on it is
+    /// success.
+    fn disconnect(&self, network_id: &str, member: &str) -> impl Future<Output = Result<()>> + Send;
+
     /// Makes a volume; it is success if one of this name is there already.
     fn create_volume(&self, request: &CreateVolume) -> impl Future<Output = Result<()>> + Send;
 

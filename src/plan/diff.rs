@@ -48,6 +48,9 @@ fn misfit(component: &Component, image_id: Option<&str>, container: &ObservedCon
     if matches!(container.state.status, Status::Dead | Status::Removing) {
         return Some("the engine calls it dead");
     }
+    if container.label(labels::CONTAINER).is_some_and(|own| own != component.container_name) {
+        return Some("its container_name changed");
+    }
     if container.label(labels::CONFIG_HASH) != Some(&component.config_hash) {
         return Some("its configuration changed");
     }

@@ -20,7 +20,7 @@ const INSPECTION_LIMIT: Duration = Duration::from_secs(5);
 /// Rebuilds the cluster `name` from the labels of its containers, networks and volumes.
 ///
 /// A component with two containers (a replacement that was cut off) is what its running container says, else the one
-/// that has the right name, else the newest. A label that can't be read counts as absent.
+/// that has the right name, else the newest; one that isn't complete has no say beside another. A label that can't be read counts as absent.
 #[must_use]
 pub fn from_labels(name: &ClusterName, observed: &Observed) -> Cluster {
     let networks: BTreeMap<NetworkKey, Network> = observed.networks.iter().filter_map(network).collect();
@@ -56,15 +56,14 @@ pub fn from_labels(name: &ClusterName, observed: &Observed) -> Cluster {
 /// Which container of a component speaks for it: the lowest.
 fn rank(container: &ObservedContainer) -> impl Ord + use<> {
     let running = matches!(container.state.status, Status::Running | Status::Paused | Status::Restarting);
-    (!running, canonical_name(container) != container.name, Reverse(container.created_at))
+    // Without a hash it isn't complete: a run was killed while it made it.
+    let is_complete = container.label(labels::CONFIG_HASH).is_some();
+    (!is_complete, !running, own_name(container) != container.name, Reverse(container.created_at))
 }
 
-/// The component's own container name: that of a replacement in progress has the replaced one's short id before it.
-fn canonical_name(container: &ObservedContainer) -> &str {
-    match container.name.split_once('_') {
-        Some((id, name)) if id.len() == 12 && id.bytes().all(|b| b.is_ascii_hexdigit()) => name,
-        _ => &container.name,
-    }
+/// The component's own container name: that of a replacement in progress differs.
+fn own_name(container: &ObservedContainer) -> &str {
+    container.label(labels::CONTAINER).unwrap_or_else(|| labels::own_name(&container.name))
 }
 
 fn component(
@@ -89,7 +88,7 @@ fn component(
         name: name.clone(),
         service: text(labels::COMPOSE_SERVICE).parse().unwrap_or_else(|_| service_of(name)),
         number: text(labels::COMPOSE_NUMBER).parse().unwrap_or(1),
-        container_name: canonical_name(container).to_owned(),
+        container_name: own_name(container).to_owned(),
         image: container.image_id.clone(),
         build: None,
         spec: ContainerSpec {

@@ -7,6 +7,7 @@ use super::addresses::Addressing;
 use crate::cluster::{Cluster, Component, GateCondition, HealthCheck, Network, StartMode, Stored, Volume};
 use crate::engine::request::joined_paths;
 use crate::engine::{Attach, CreateContainer, CreateVolume, ImageInfo, ObservedContainer, ObservedNetwork, labels};
+use crate::mask::Masker;
 use crate::names::NetworkKey;
 
 /// What all containers of a run have in common.
@@ -102,10 +103,11 @@ pub fn container(
 }
 
 /// What the label keeps: the gates that hold in this cluster and the health check in force, so that who reads it needs
-/// neither the start mode nor the image.
+/// neither the start mode nor the image. Whoever lists containers can read it, so no secret stands in it.
 fn stored(cluster: &Cluster, component: &Component, image: &ImageInfo) -> Stored {
     let mut stored = Stored::of(component);
     stored.probes.health = health_in_force(component, image.health.as_ref()).cloned();
+    stored.probes = stored.probes.without(&Masker::new(&component.secrets));
     if cluster.start == StartMode::Together {
         let (gates, waits) = stored.gates.into_iter().partition(|gate| gate.condition == GateCondition::Completed);
         stored.gates = gates;
@@ -121,6 +123,7 @@ fn container_labels(context: &Context<'_>, component: &Component, image: &ImageI
     let stored = serde_json::to_string(&stored(context.cluster, component, image))
         .expect("probes serialise to JSON: all keys are strings");
     for (key, value) in [
+        (labels::CONTAINER, component.container_name.clone()),
         (labels::COMPONENT, component.name.to_string()),
         (labels::CONFIG_HASH, component.config_hash.clone()),
         (labels::IMAGE_REFERENCE, component.image.clone()),

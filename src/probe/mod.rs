@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use log::look as look_in_log;
 pub use prober::EngineProber;
 pub use reach::{ReachMode, ReachReport, Way};
 

@@ -76,7 +76,7 @@ impl Store {
     pub fn open(cluster: &ClusterName) -> Self {
         match state_root(|key| std::env::var_os(key)) {
             Some(root) => Self::open_at(&root, cluster),
-            None => Self::degraded(cluster, "no state directory: neither CONVOKE_STATE_DIR nor HOME is set"),
+            None => Self::degraded(cluster, NO_DIRECTORY),
         }
     }
 
@@ -86,9 +86,16 @@ impl Store {
         let folder = root.join("clusters").join(cluster.as_str());
         match prepare(&folder) {
             Ok(()) => Self { cluster: cluster.clone(), folder: Some(folder), warning: None },
-            Err(error) => {
-                Self::degraded(cluster, &format!("state directory {} can't be written: {error}", root.display()))
-            }
+            Err(error) => Self::degraded(cluster, &cannot_write(root, &error)),
+        }
+    }
+
+    /// What stands in the way of a folder in the state directory. Nothing of the trial is left.
+    #[must_use]
+    pub fn trouble() -> Option<String> {
+        match state_root(|key| std::env::var_os(key)) {
+            Some(root) => trial(&root).err().map(|error| cannot_write(&root, &error)),
+            None => Some(NO_DIRECTORY.to_owned()),
         }
     }
 
@@ -181,6 +188,19 @@ pub fn state_root(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf
     Some(set("HOME")?.join(".local/state/convoke"))
 }
 
+const NO_DIRECTORY: &str = "no state directory: neither CONVOKE_STATE_DIR nor HOME is set";
+
+fn cannot_write(root: &Path, error: &io::Error) -> String {
+    format!("state directory {} can't be written: {error}", root.display())
+}
+
+/// Makes a cluster's folder for a moment, in that part of the path which is there already.
+fn trial(root: &Path) -> io::Result<()> {
+    let clusters = root.join("clusters");
+    let there = clusters.ancestors().find(|folder| folder.exists()).unwrap_or(root);
+    prepare(tempfile::Builder::new().prefix(".trial").tempdir_in(there)?.path())
+}
+
 /// Makes the folder and proves that it can be written, by the file that is needed first.
 fn prepare(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder.join("runs"))?;
@@ -244,6 +264,15 @@ mod tests {
         insta::assert_snapshot!(warning, @"state directory DIR can't be written: Not a directory (os error 20); runs are not recorded, and two commands at once are not kept apart");
         store.set_wanted(Wanted::Up).unwrap();
         assert_eq!((store.wanted(), store.runs_dir()), (None, None));
+        assert!(trial(file.path()).is_err());
+    }
+
+    #[test]
+    fn a_trial_leaves_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        trial(root.path()).unwrap();
+        trial(&root.path().join("not/yet")).unwrap();
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -166,6 +166,28 @@ fn sealing(folder: &str) -> Command {
     command
 }
 
+/// `docker commit` copies labels into the image, and every container made of it has them.
+#[test]
+fn a_container_of_an_image_that_was_committed_from_ours() {
+    let cluster = TestCluster::new(ONE);
+    cluster.ok(&["up"]);
+    let image = format!("{}-committed", cluster.name);
+    let container = format!("{}-web-1", cluster.name);
+    let (status, answer) = Api::new().send("POST", &format!("/commit?container={container}&repo={image}"), "{}");
+    assert_eq!(status, 201, "{answer}");
+    let foreign = Foreign::container(&format!("{}-copy", cluster.name), &format!(r#"{{"Image":"{image}"}}"#));
+    let before = foreign.inspect();
+    assert!(before.contains("convoke.cluster"), "{before}");
+    let ours = cluster.identities();
+    cluster.ok(&["up"]);
+    assert_eq!(cluster.identities(), ours);
+    cluster.ok(&["down"]);
+    assert_eq!(foreign.inspect(), before, "it was touched");
+    drop(foreign);
+    let (status, answer) = Api::new().send("DELETE", &format!("/images/{image}?force=1"), "");
+    assert_eq!(status, 200, "{answer}");
+}
+
 /// An object that convoke didn't make; removed at the end.
 struct Foreign {
     path: String,

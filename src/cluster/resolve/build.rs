@@ -9,6 +9,7 @@ use super::service::Common;
 use super::{mounts, network, ports, service};
 use crate::cluster::{Cluster, Component, Gate, StartMode, config_hash};
 use crate::compose::{Diagnostic, Diagnostics, Loaded, Project, Service, Start};
+use crate::mask::Masker;
 use crate::names::{ComponentName, ServiceName};
 
 /// What the file alone doesn't say.
@@ -18,6 +19,8 @@ pub struct ResolveOptions {
     pub engine_is_local: bool,
     /// Numbers of containers that override the file's.
     pub scale: BTreeMap<ServiceName, u32>,
+    /// Secrets that stand in the text of the file: values of a template's parameters.
+    pub secrets: Vec<String>,
 }
 
 /// What all parts of the resolver look at.
@@ -55,7 +58,27 @@ pub fn resolve(loaded: &Loaded, options: &ResolveOptions) -> Result<(Cluster, Di
         volumes: mounts::volumes(project, components.values().flat_map(|component| &component.spec.mounts)),
         components,
     };
+    check_labels(&cluster, &mut problems);
     problems.unless_errors(cluster)
+}
+
+/// A secret shorter than this stands in many a label by chance.
+const SHORTEST_SECRET: usize = 4;
+
+/// A label is read by everybody who lists containers, networks and volumes.
+fn check_labels(cluster: &Cluster, problems: &mut Diagnostics) {
+    let secrets = cluster.components.values().flat_map(|component| &component.secrets);
+    let masker = Masker::new(secrets.filter(|secret| secret.len() >= SHORTEST_SECRET));
+    let of_components = cluster.components.values().map(|component| (component.name.as_str(), &component.spec.labels));
+    let of_networks = cluster.networks.values().map(|network| (network.key.as_str(), &network.labels));
+    let of_volumes = cluster.volumes.values().map(|volume| (volume.key.as_str(), &volume.labels));
+    for (owner, labels) in of_components.chain(of_networks).chain(of_volumes) {
+        for (key, _) in labels.iter().filter(|(key, value)| masker.finds(key) || masker.finds(value)) {
+            let message = format!("the label {} of \"{owner}\" would show a secret", masker.mask(key));
+            let hint = "take the secret out of the label, or choose one that is no common word";
+            problems.push(Diagnostic::error_without_place(message).hint(hint));
+        }
+    }
 }
 
 fn components(
@@ -72,6 +95,7 @@ fn components(
         let members = roster.of(name.as_str());
         for (index, member) in members.iter().enumerate() {
             let mut component = component(name, service, member, &common, &waits);
+            component.secrets.extend(context.options.secrets.iter().cloned());
             component.spec.ports = ports::of_replica(service, index, members.len());
             component.config_hash = config_hash(&component);
             components.insert(member.name.clone(), component);

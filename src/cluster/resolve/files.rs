@@ -7,7 +7,6 @@ use indexmap::IndexMap;
 use super::build::Context;
 use super::paths::{inside, is_below};
 use super::text::unknown;
-use crate::cluster::hash::sha256_hex;
 use crate::cluster::{FileContent, HostFile, Mount, MountKind};
 use crate::compose::{Diagnostic, Diagnostics, FileOrigin, FileRef, FileSource, Place, Service, Spanned};
 use crate::names::ServiceName;
@@ -47,6 +46,11 @@ pub(super) fn resolve(
     for (kind, wanted, defined) in configs.chain(secrets) {
         let Some(source) = find(kind, wanted, defined, problems) else { continue };
         let target = kind.target(wanted);
+        if !names_a_file(&target) {
+            let message = format!("{} \"{}\" can't be put at {target:?}", kind.word(), wanted.source.value);
+            problems.push(Diagnostic::error(place(wanted), message).hint("write the file's path, without . and .."));
+            continue;
+        }
         if is_taken(&target, mounts, &files) {
             let message = format!("\"{name}\" has two things at {target}");
             problems.push(Diagnostic::error(place(wanted), message).hint("give one of them another target"));
@@ -156,6 +160,11 @@ fn is_taken(target: &str, mounts: &[Mount], files: &Files) -> bool {
         || files.files.iter().any(|file| file.target == target)
 }
 
+/// A path that leads up might end anywhere: at a mount of another's, or where the engine refuses to put a file.
+fn names_a_file(target: &str) -> bool {
+    target.trim_start_matches('/').split('/').all(|part| !["", ".", ".."].contains(&part))
+}
+
 fn place(wanted: &FileRef) -> &Place {
     wanted.target.as_ref().map_or(&wanted.source.at, |target| &target.at)
 }
@@ -190,8 +199,7 @@ impl Files {
         if kind == Kind::Secret {
             self.mask(content);
         }
-        let sha256 = sha256_hex(content.as_bytes());
-        self.push_file(wanted, target, FileContent::Inline { bytes: content.as_bytes().to_vec(), sha256 });
+        self.push_file(wanted, target, FileContent::Inline { bytes: content.as_bytes().to_vec() });
     }
 
     fn push_file(&mut self, wanted: &FileRef, target: String, content: FileContent) {

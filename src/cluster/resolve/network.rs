@@ -74,19 +74,34 @@ fn check_address(
         ));
         return;
     };
-    if !contains(&subnet.value, address.value) {
-        let message = format!("{} is not in the subnet {} of network \"{key}\"", address.value, subnet.value);
+    let gateway = network.and_then(|network| network.gateway.as_ref()).map(|gateway| gateway.value);
+    if let Some(why) = misfit(&subnet.value, gateway, address.value) {
+        let message = format!("{} is {why} {} of network \"{key}\"", address.value, subnet.value);
         problems.push(Diagnostic::error(&address.at, message).hint(format!("the subnet is at {}", subnet.at)));
     }
 }
 
-/// Whether the address is one for hosts in the subnet (CIDR). A subnet of another form was refused before.
-fn contains(subnet: &str, address: Ipv4Addr) -> bool {
-    let Some((base, prefix)) = subnet.split_once('/') else { return true };
-    let (Ok(base), Ok(prefix)) = (base.parse::<Ipv4Addr>(), prefix.parse::<u32>()) else { return true };
+/// What keeps a container from having the address in the subnet (CIDR). A subnet of another form was refused before.
+fn misfit(subnet: &str, gateway: Option<Ipv4Addr>, address: Ipv4Addr) -> Option<&'static str> {
+    let (base, prefix) = subnet.split_once('/')?;
+    let (base, prefix) = (u32::from(base.parse::<Ipv4Addr>().ok()?), prefix.parse::<u32>().ok()?);
     let mask = u32::MAX.checked_shl(32u32.saturating_sub(prefix)).unwrap_or(0);
-    let (base, address) = (u32::from(base) & mask, u32::from(address));
-    address & mask == base && (prefix >= 31 || (address != base && address != base | !mask))
+    let (first, last) = (base & mask, base | !mask);
+    let has_ends = prefix < 31;
+    // The engine takes the first address for itself where the file doesn't say which.
+    let gateway = gateway.map_or(first | 1, u32::from);
+    let address = u32::from(address);
+    if address & mask != first {
+        Some("not in the subnet")
+    } else if has_ends && address == first {
+        Some("the network's own address in the subnet")
+    } else if has_ends && address == last {
+        Some("the broadcast address of the subnet")
+    } else if has_ends && address == gateway {
+        Some("the gateway of the subnet")
+    } else {
+        None
+    }
 }
 
 /// The networks that some component is on.

@@ -22,6 +22,7 @@ pub(super) fn resolve(service: &Service, problems: &mut Diagnostics) -> Probes {
         ready: service.convoke.ready.as_ref().map(probe),
         health: check.and_then(|check| health(check, problems)),
         health_disabled: check.is_some_and(|check| check.disabled),
+        ready_withheld: false,
     }
 }
 

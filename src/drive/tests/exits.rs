@@ -38,6 +38,32 @@ async fn early_exits_are_bounded() {
     assert_eq!(ran.failures()[0].exit_code, Some(7));
 }
 
+/// One gives up in no time, the other boots slowly and then needs it.
+#[tokio::test(start_paused = true)]
+async fn a_slow_boot_in_a_cycle_is_waited_for() {
+    let slow = Behaviour { live_after: secs(15), ..Behaviour::ready_after(secs(15)).needs(["a"]) };
+    let engine = engine(1).behave("a", Behaviour::default().needs(["b"]).gives_up(ms(100), 3)).behave("b", slow);
+    let cluster = cluster([member(http("a"), &["b"]), member(http("b"), &["a"])]);
+    let ran = up(&engine, &cluster).await.is(Outcome::Ready);
+    assert!(ran.took < secs(16), "{}", ran.story());
+}
+
+/// A server that ends with 0 when the engine goes away isn't a job that is done.
+#[tokio::test(start_paused = true)]
+async fn an_end_with_0_in_an_outage_is_no_completion() {
+    let engine = engine(1).behave("b", Behaviour::ready_after(secs(5)));
+    let breaker = engine.clone();
+    let cluster = cluster([plain("a"), http("b")]);
+    let (ran, ()) = tokio::join!(up(&engine, &cluster), async move {
+        tokio::time::sleep(ms(400)).await;
+        breaker.break_events();
+        breaker.crash("a", 0);
+    });
+    let ran = ran.is(Outcome::Ready);
+    assert!(!ran.phases("a").contains(&Phase::Completed), "{}", ran.story());
+    assert_eq!(calls(&engine, Op::Start, "a").len(), 2, "{}", ran.story());
+}
+
 /// On a busy engine an end is seen late: what counts is whether the peer was there when the run began.
 #[tokio::test(start_paused = true)]
 async fn one_that_began_before_its_peer_was_ready_gets_another_try() {

@@ -1,7 +1,7 @@
 //! A cluster known by its labels only.
 
 use super::harness::*;
-use crate::cluster::{GateCondition, StartMode};
+use crate::cluster::{Component, GateCondition, ProbeAction, StartMode};
 use crate::drive::driver::Options;
 use crate::drive::stop::StopRequest;
 use crate::engine::Engine;
@@ -87,4 +87,51 @@ async fn what_is_gone_cannot_be_made_from_labels() {
     engine.remove(&web.id, true).await.unwrap();
     let ran = up_with(&engine, &rebuilt, by_labels()).await.is(Outcome::Failed);
     assert!(ran.failures()[0].what.contains("without its file"), "{}", ran.story());
+}
+
+/// A probe with a secret stays out of the label; what the engine runs itself it can be asked for.
+#[tokio::test(start_paused = true)]
+async fn a_secret_in_a_probe_is_not_kept() {
+    let mut by_header = http("api");
+    let ProbeAction::Http { headers, .. } = &mut by_header.probes.ready.as_mut().unwrap().action else { panic!() };
+    headers.push(("authorization".into(), "Bearer hunter2".into()));
+    let mut by_check = checked("db");
+    by_check.probes.health.as_mut().unwrap().command = vec!["check".into(), "--password=hunter2".into()];
+    let secrets = vec!["hunter2".to_owned()];
+    let components = [by_header, by_check].map(|component| Component { secrets: secrets.clone(), ..component });
+    let (engine, cluster) = (engine(5), cluster(components));
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    let observed = engine.observe(&cluster.name).await.unwrap();
+    let labels = format!("{:?}", observed.containers.iter().map(|container| &container.labels).collect::<Vec<_>>());
+    assert!(!labels.contains("hunter2"), "{labels}");
+    let rebuilt = from_labels(&cluster.name, &observed);
+    let probes = |component: &str| &rebuilt.components[component].probes;
+    assert!(probes("api").ready_withheld && probes("api").ready.is_none());
+    assert_eq!(probes("db").ready.as_ref().unwrap().action, ProbeAction::EngineHealth);
+    stop_all(&engine, &cluster, &stop_request()).await.is(Outcome::Ready);
+    let ran = up_with(&engine, &rebuilt, by_labels()).await.is(Outcome::Ready);
+    assert!(ran.warnings().iter().any(|warning| warning.contains("the probe of api")), "{}", ran.story());
+}
+
+/// A run that is killed while it makes a container leaves one without its hash.
+#[tokio::test(start_paused = true)]
+async fn a_container_that_is_not_complete_is_never_started() {
+    let cluster = cluster([http("db"), http("web")]);
+    let engine = engine(6);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    stop_all(&engine, &cluster, &stop_request()).await.is(Outcome::Ready);
+    let mut observed = engine.observe(&cluster.name).await.unwrap();
+    let mut leftover = observed.containers[0].clone();
+    leftover.name.push_str(".unfinished");
+    leftover.created_at = leftover.created_at.map(|at| at + secs(1));
+    leftover.labels.remove(crate::engine::labels::CONFIG_HASH);
+    observed.containers.insert(0, leftover);
+    let rebuilt = from_labels(&cluster.name, &observed);
+    assert_eq!(rebuilt.components["db"].config_hash, "first");
+    assert_eq!(rebuilt.components["db"].container_name, "test-db-1");
+    observed.containers.retain(|container| container.name != "test-db-1");
+    let rebuilt = from_labels(&cluster.name, &observed);
+    let ran = up_with(&engine, &rebuilt, by_labels()).await.is(Outcome::Failed);
+    assert!(ran.failures()[0].what.contains("isn't complete"), "{}", ran.story());
+    assert_eq!(calls(&engine, Op::Start, "db").len(), 1);
 }

@@ -2,6 +2,7 @@
 
 use super::harness::*;
 use crate::cluster::{Cluster, Component, GateCondition, RestartPolicy};
+use crate::drive::driver::Options;
 use crate::engine::fake::{Behaviour, FakeEngine, Op};
 use crate::engine::{ImageInfo, ObservedContainer};
 use crate::event::{EventKind, Outcome, Phase};
@@ -242,4 +243,19 @@ async fn a_job_that_completed_and_an_early_exit_do_not_confuse_a_reattach() {
     let before = fingerprint(&engine);
     up(&engine, &cluster).await.is(Outcome::Ready);
     assert_eq!(before, fingerprint(&engine));
+}
+
+#[tokio::test(start_paused = true)]
+async fn orphans_stay_unless_they_are_to_go() {
+    let engine = engine(1);
+    up(&engine, &cluster([http("a"), http("old")])).await.is(Outcome::Ready);
+    let without = cluster([http("a")]);
+    let ran = up(&engine, &without).await.is(Outcome::Ready);
+    assert!(ran.warnings()[0].contains("old") && ran.warnings()[0].contains("--remove-orphans"), "{}", ran.story());
+    assert_eq!(engine.containers().len(), 2);
+    let remove = Options { remove_orphans: true, ..Options::default() };
+    let ran = up_with(&engine, &without, remove).await.is(Outcome::Ready);
+    assert!(ran.warnings().is_empty(), "{}", ran.story());
+    let left: Vec<_> = engine.containers().into_iter().map(|container| container.component).collect();
+    assert_eq!(left, [name("a")]);
 }

@@ -183,7 +183,16 @@ async fn a_subnet_that_is_taken_makes_way_for_the_next() {
 #[tokio::test(start_paused = true)]
 async fn when_no_subnet_of_the_pool_fits_the_engine_picks_one() {
     let engine = engine(1).with_route("10.231.0.0/16".parse().unwrap());
-    up(&engine, &cluster([http("a"), http("b")])).await.is(Outcome::Ready);
+    let cluster = cluster([http("a"), http("b")]);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    // Addresses are fixed all the same: the network is made once more with what the engine picked.
+    for container in engine.containers() {
+        assert!(container.networks["test_default"].fixed_address.is_some(), "{container:?}");
+    }
+    assert_eq!(engine.networks_and_volumes().0, ["test_default"]);
+    let before = fingerprint(&engine);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    assert_eq!(fingerprint(&engine), before);
 }
 
 #[tokio::test(start_paused = true)]

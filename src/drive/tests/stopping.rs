@@ -43,6 +43,35 @@ async fn what_a_killed_run_s_last_call_makes_meanwhile_goes_as_well() {
     assert!(ran.took < secs(2), "{:?}", ran.took);
 }
 
+/// 20.10 goes on counting containers that were removed, and refuses to remove their network.
+#[tokio::test(start_paused = true)]
+async fn a_container_that_is_gone_does_not_hold_its_network() {
+    let engine = engine(1);
+    let cluster = cluster([http("a"), http("b")]);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    engine.leave_behind("test_default", "test-c-1");
+    let ran = stop_all(&engine, &cluster, &down()).await.is(Outcome::Ready);
+    assert_eq!(engine.networks_and_volumes(), (vec![], vec![]));
+    assert!(engine.violations().is_empty(), "{:?}", engine.violations());
+    assert!(ran.took < secs(1), "{:?}", ran.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_else_is_on_the_network_is_named() {
+    let engine = engine(1);
+    let cluster = cluster([http("a")]);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    let ours = engine.containers().remove(0);
+    let guest = crate::cluster::Component { container_name: "guest".into(), ..http("t") };
+    let id = engine.create_container(&create_request(&guest, &ours.networks["test_default"].network_id)).await.unwrap();
+    engine.start(&id).await.unwrap();
+    let ran = stop_all(&engine, &cluster, &down()).await.is(Outcome::Failed);
+    let hint = ran.failures()[0].hint.as_ref().unwrap();
+    assert!(hint.contains("docker network disconnect test_default guest"), "{}", ran.story());
+    assert!(ran.took < secs(2), "{:?}", ran.took);
+    assert!(engine.is_ready("t"), "it was touched");
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_that_ignores_its_signal_costs_its_grace_and_no_more() {
     let mut stubborn = http("a");

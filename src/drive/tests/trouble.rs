@@ -1,7 +1,7 @@
 //! What goes wrong around the components: images, ports, probes, the engine itself.
 
 use super::harness::*;
-use crate::cluster::{PortBinding, Protocol};
+use crate::cluster::{PortBinding, Protocol, Volume};
 use crate::drive::driver::Options;
 use crate::engine::fake::{Behaviour, Faults, Op};
 use crate::event::{EventKind, Outcome, Phase};
@@ -96,6 +96,26 @@ async fn a_foreign_container_is_refused_and_nothing_is_touched() {
     let ran = up(&engine, &cluster([http("a"), http("b")])).await.is(Outcome::Failed);
     assert!(ran.failures()[0].hint.as_ref().unwrap().contains("docker compose -p other down"), "{}", ran.story());
     assert!(engine.changing_calls().is_empty(), "{:?}", engine.changing_calls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_foreign_volume_is_refused_unless_the_file_says_that_it_is_one() {
+    let engine = engine(1).with_foreign_volume("test_data");
+    let mut with_volume = cluster([http("a")]);
+    let volume = Volume {
+        key: "data".parse().unwrap(),
+        engine_name: "test_data".into(),
+        external: false,
+        driver: None,
+        driver_opts: Default::default(),
+        labels: Default::default(),
+    };
+    with_volume.volumes.insert("data".parse().unwrap(), volume);
+    let ran = up(&engine, &with_volume).await.is(Outcome::Failed);
+    assert!(ran.failures()[0].what.contains("test_data"), "{}", ran.story());
+    assert!(engine.changing_calls().is_empty(), "{:?}", engine.changing_calls());
+    with_volume.volumes.values_mut().for_each(|volume| volume.external = true);
+    up(&engine, &with_volume).await.is(Outcome::Ready);
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,6 @@ use bollard::models::{
 };
 use jiff::Timestamp;
 
-use super::create::UNFINISHED;
 use super::subnets::{self, AddressPool};
 use crate::cluster::{HealthCheck, PortBinding, Protocol};
 use crate::engine::{
@@ -27,7 +26,7 @@ pub(super) fn container(inspected: ContainerInspectResponse) -> Option<ObservedC
     let host = inspected.host_config.unwrap_or_default();
     let settings = inspected.network_settings.unwrap_or_default();
     let mut labels: BTreeMap<String, String> = config.labels.unwrap_or_default().into_iter().collect();
-    if name.ends_with(UNFINISHED) {
+    if name.ends_with(labels::UNFINISHED) {
         // Convoke was killed before it was complete: without the hash no plan takes it for what the file wants.
         labels.remove(labels::CONFIG_HASH);
     }
@@ -158,15 +157,25 @@ pub(super) fn carried_volumes(labels: &BTreeMap<String, String>) -> Vec<String> 
     text.split(',').filter(|name| !name.is_empty()).map(ToOwned::to_owned).collect()
 }
 
+/// A container's name in the list.
+pub(super) fn listed_name(listed: &ContainerSummary) -> Option<String> {
+    // Links of other containers are listed as further names, with another slash.
+    let names = listed.names.as_ref()?;
+    let own = names.iter().find(|name| !name.trim_start_matches('/').contains('/')).or_else(|| names.first());
+    own.map(|name| bare(name))
+}
+
 /// A container that isn't ours, from the list.
 pub(super) fn foreign(listed: &ContainerSummary) -> Option<Foreign> {
+    let name = listed_name(listed)?;
     let label = |key| listed.labels.as_ref().and_then(|all: &HashMap<String, String>| all.get(key).cloned());
     let mut host_ports: Vec<u16> = listed.ports.iter().flatten().filter_map(|port| port.public_port).collect();
     host_ports.sort_unstable();
     host_ports.dedup();
     Some(Foreign {
-        name: bare(listed.names.as_ref()?.first()?),
-        cluster: label(labels::CLUSTER),
+        // What it has from an image says nothing.
+        cluster: label(labels::CLUSTER).filter(|_| labels::is_own_name(label(labels::CONTAINER).as_deref(), &name)),
+        name,
         project: label(labels::COMPOSE_PROJECT),
         host_ports,
     })

@@ -73,7 +73,7 @@ fn a_running_container() {
 #[test]
 fn an_unfinished_container_has_no_hash() {
     let mut value = running();
-    value["Name"] = json!(format!("/shop-web-1{UNFINISHED}"));
+    value["Name"] = json!(format!("/shop-web-1{}", labels::UNFINISHED));
     assert!(!inspected(value).labels.contains_key("convoke.config-hash"));
 }
 

@@ -1,6 +1,6 @@
 //! Making a container: the create call, further networks, files, and only then its name.
 //!
-//! Where more than the create call is needed, the container is made under a name with the suffix [`UNFINISHED`] and
+//! Where more than the create call is needed, the container is made under a name with the suffix [`labels::UNFINISHED`] and
 //! renamed at the end. Convoke may be killed in between, and a container that lacks a file or a network must not be
 //! taken for a complete one by the next run: it finds the suffix, and `convert` hides the configuration hash.
 
@@ -16,9 +16,6 @@ use crate::cluster::FileContent;
 use crate::engine::archive::{self, PlacedFile};
 use crate::engine::{CreateContainer, EngineError, ErrorKind, Result, Verb, labels};
 use crate::names::ContainerId;
-
-/// Suffix of the engine's name of a container that isn't complete yet.
-pub(super) const UNFINISHED: &str = ".unfinished";
 
 impl DockerEngine {
     pub(super) async fn make_container(&self, request: &CreateContainer) -> Result<ContainerId> {
@@ -43,7 +40,7 @@ impl DockerEngine {
 
     /// The leftover of a killed run may hold the name: it goes, if it is ours, and the call is made again.
     async fn create_unfinished(&self, request: &CreateContainer) -> Result<ContainerId> {
-        let name = format!("{}{UNFINISHED}", request.name);
+        let name = format!("{}{}", request.name, labels::UNFINISHED);
         match self.create(request, &name).await {
             Err(error) if error.kind == ErrorKind::NameTaken => {
                 let Some(left) = self.leftover(&name, request).await? else { return Err(error) };
@@ -112,7 +109,7 @@ async fn files_archive(request: &CreateContainer) -> Result<Bytes> {
     let mut files = Vec::with_capacity(request.files.len());
     for file in &request.files {
         let content = match &file.content {
-            FileContent::Inline { bytes, .. } => Bytes::copy_from_slice(bytes),
+            FileContent::Inline { bytes } => Bytes::copy_from_slice(bytes),
             FileContent::Path { path } => {
                 let read = tokio::fs::read(path).await;
                 read.map_err(|error| refused(verb(), format!("{}: {error}", path.display())))?.into()

@@ -48,6 +48,14 @@ impl Engine for DockerEngine {
         self.drop_network(id).await
     }
 
+    async fn members(&self, network_id: &str) -> Result<Vec<String>> {
+        self.members_of(network_id).await
+    }
+
+    async fn disconnect(&self, network_id: &str, member: &str) -> Result<()> {
+        self.disconnect_member(network_id, member).await
+    }
+
     async fn create_volume(&self, request: &CreateVolume) -> Result<()> {
         self.make_volume(request).await
     }

@@ -1,7 +1,7 @@
 //! Networks and volumes.
 
-use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest, VolumeCreateRequest};
-use bollard::query_parameters::RemoveVolumeOptions;
+use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest, NetworkDisconnectRequest, VolumeCreateRequest};
+use bollard::query_parameters::{InspectNetworkOptions, RemoveVolumeOptions};
 
 use super::connect::DockerEngine;
 use super::failure::{WORK, within};
@@ -16,6 +16,19 @@ impl DockerEngine {
 
     pub(super) async fn drop_network(&self, id: &str) -> Result<()> {
         gone_is_fine(within(WORK, Verb::RemoveNetwork(id.to_owned()), self.docker().remove_network(id)).await)
+    }
+
+    pub(super) async fn members_of(&self, id: &str) -> Result<Vec<String>> {
+        let call = self.docker().inspect_network(id, None::<InspectNetworkOptions>);
+        let network = within(WORK, Verb::Members(id.to_owned()), call).await?;
+        Ok(network.containers.into_iter().flatten().filter_map(|(_, endpoint)| endpoint.name).collect())
+    }
+
+    pub(super) async fn disconnect_member(&self, id: &str, member: &str) -> Result<()> {
+        // By force the engine goes by the endpoint's name where there is no such container any more.
+        let request = NetworkDisconnectRequest { container: member.to_owned(), force: Some(true) };
+        let call = self.docker().disconnect_network(id, request);
+        gone_is_fine(within(WORK, Verb::Disconnect(id.to_owned()), call).await)
     }
 
     pub(super) async fn make_volume(&self, request: &CreateVolume) -> Result<()> {

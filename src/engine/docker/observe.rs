@@ -30,7 +30,7 @@ impl DockerEngine {
         };
         let (containers, networks, volumes) = within(WORK, verb, lists).await?;
         let (ours, others): (Vec<_>, Vec<_>) =
-            containers.into_iter().partition(|listed| is_of(cluster, listed.labels.as_ref()));
+            containers.into_iter().partition(|listed| is_of(cluster, listed.labels.as_ref()) && is_own(listed));
         let mut observed = Observed {
             containers: self.inspect_all(&ours).await?,
             foreign_containers: others.iter().filter_map(convert::foreign).collect(),
@@ -52,8 +52,11 @@ impl DockerEngine {
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let verb = Verb::Observe("all clusters".to_owned());
         let listed = within(WORK, verb, self.docker().list_containers(Some(options))).await?;
-        let names: BTreeSet<ClusterName> =
-            listed.into_iter().filter_map(|one| ClusterName::new(one.labels?.remove(labels::CLUSTER)?).ok()).collect();
+        let names: BTreeSet<ClusterName> = listed
+            .into_iter()
+            .filter(is_own)
+            .filter_map(|one| ClusterName::new(one.labels?.remove(labels::CLUSTER)?).ok())
+            .collect();
         Ok(names.into_iter().collect())
     }
 
@@ -114,6 +117,12 @@ fn sort_volumes(cluster: &ClusterName, volumes: Vec<Volume>, observed: &mut Obse
     }
     observed.volumes.sort_by(|a, b| a.name.cmp(&b.name));
     observed.other_volumes.sort();
+}
+
+/// Whether it has its labels from us, and not from an image that somebody made of a container of ours.
+fn is_own(listed: &ContainerSummary) -> bool {
+    let label = listed.labels.as_ref().and_then(|all| all.get(labels::CONTAINER)).map(String::as_str);
+    convert::listed_name(listed).is_none_or(|name| labels::is_own_name(label, &name))
 }
 
 fn is_of(cluster: &ClusterName, labels: Option<&HashMap<String, String>>) -> bool {

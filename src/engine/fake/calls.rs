@@ -225,6 +225,22 @@ impl Engine for FakeEngine {
         self.simple(subject, move |world| world.drop_network(&network)).await
     }
 
+    async fn members(&self, network_id: &str) -> Result<Vec<String>> {
+        let network = network_id.to_owned();
+        let subject = Self::subject(Op::Members, Verb::Members, network_id);
+        self.simple(subject, move |world| Ok(world.members(&network))).await
+    }
+
+    async fn disconnect(&self, network_id: &str, member: &str) -> Result<()> {
+        let (network, member) = (network_id.to_owned(), member.to_owned());
+        let subject = Self::subject(Op::Disconnect, Verb::Disconnect, network_id);
+        let effect = move |world: &mut World| {
+            world.disconnect(&network, &member);
+            Ok(())
+        };
+        self.simple(subject, effect).await
+    }
+
     async fn create_volume(&self, request: &CreateVolume) -> Result<()> {
         let subject = Self::subject(Op::CreateVolume, Verb::CreateVolume, &request.name);
         let request = request.clone();

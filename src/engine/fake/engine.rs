@@ -219,6 +219,11 @@ impl FakeEngine {
         });
     }
 
+    /// A network goes on counting a container that is gone, as 20.10 does after many removals at once.
+    pub fn leave_behind(&self, network: &str, container: &str) {
+        self.with(|world| world.leave_behind(network, container));
+    }
+
     /// Breaks every event stream.
     pub fn break_events(&self) {
         self.with(World::break_streams);

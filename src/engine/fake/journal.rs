@@ -26,6 +26,10 @@ pub enum Op {
     CreateNetwork,
     /// `remove_network`.
     RemoveNetwork,
+    /// `members`.
+    Members,
+    /// `disconnect`.
+    Disconnect,
     /// `create_volume`.
     CreateVolume,
     /// `remove_volume`.
@@ -56,6 +60,7 @@ impl Op {
             self,
             Self::CreateNetwork
                 | Self::RemoveNetwork
+                | Self::Disconnect
                 | Self::CreateVolume
                 | Self::RemoveVolume
                 | Self::Create

@@ -1,10 +1,11 @@
 //! Networks, addresses and host ports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::clock::timestamp;
+use super::container::Container;
 use super::world::{Trouble, World};
 use crate::cluster::PortBinding;
 use crate::engine::{CreateNetwork, ErrorKind, ObservedNetwork, Subnet};
@@ -27,6 +28,8 @@ pub(super) struct FakeNetwork {
     created_at: Duration,
     /// Orders networks that were made at the same instant.
     number: usize,
+    /// Names of containers that are gone, and that an old engine still counts.
+    stale: BTreeSet<String>,
 }
 
 impl FakeNetwork {
@@ -81,6 +84,7 @@ impl World {
             ip_range: None,
             created_at: self.now,
             number: self.networks.len(),
+            stale: BTreeSet::new(),
         };
         self.networks.entry(id).or_insert(network)
     }
@@ -118,16 +122,36 @@ impl World {
     pub(super) fn drop_network(&mut self, id: &str) -> Result<(), Trouble> {
         let Some(network) = self.networks.get(id).cloned() else { return Ok(()) };
         self.check_ours("removed network", &network.name, &network.labels);
-        let in_use = self
-            .containers
-            .values()
-            .any(|container| container.runs() && container.endpoints.iter().any(|at| at.network_id == id));
-        if in_use {
+        if !self.members(id).is_empty() {
             let text = format!("error while removing network: network {} id {id} has active endpoints", network.name);
             return Err((ErrorKind::InUse, text));
         }
         self.networks.remove(id);
         Ok(())
+    }
+
+    /// Names of what is on the network, or was.
+    pub(super) fn members(&self, id: &str) -> Vec<String> {
+        let on = |container: &&Container| container.runs() && container.endpoints.iter().any(|at| at.network_id == id);
+        let there = self.containers.values().filter(on).map(|container| container.name.clone());
+        there.chain(self.networks.get(id).into_iter().flat_map(|network| network.stale.iter().cloned())).collect()
+    }
+
+    /// `disconnect`; one that isn't on it is success. No caller takes a living one off.
+    pub(super) fn disconnect(&mut self, id: &str, member: &str) {
+        if self.containers.values().any(|container| container.name == member) {
+            self.violations.push(format!("took {member} off its network"));
+        }
+        if let Some(network) = self.networks.get_mut(id) {
+            network.stale.remove(member);
+        }
+    }
+
+    /// The networks of this name go on counting a container that is gone.
+    pub(super) fn leave_behind(&mut self, network: &str, member: &str) {
+        for one in self.networks.values_mut().filter(|one| one.name == network) {
+            one.stale.insert(member.to_owned());
+        }
     }
 
     /// Every network, oldest first.

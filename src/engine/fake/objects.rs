@@ -210,7 +210,10 @@ impl World {
         let is_ours = |labels: &BTreeMap<String, String>| {
             labels.get(labels::CLUSTER).is_some_and(|name| name == cluster.as_str())
         };
-        let (ours, others): (Vec<_>, Vec<_>) = self.containers.values().partition(|at| is_ours(&at.labels));
+        let is_own = |at: &&Container| {
+            is_ours(&at.labels) && labels::is_own_name(at.labels.get(labels::CONTAINER).map(String::as_str), &at.name)
+        };
+        let (ours, others): (Vec<_>, Vec<_>) = self.containers.values().partition(is_own);
         let (networks, other_networks) =
             self.observed_networks().into_iter().partition(|network| is_ours(&network.labels));
         let (volumes, other_volumes): (Vec<_>, Vec<_>) =

@@ -39,6 +39,9 @@ pub(crate) async fn one_in_use_stays<E: Engine>(cx: &Cx<E>) {
     request.networks.push(attach(&network, None));
     let id = cx.start(&request).await;
     assert_eq!(cx.engine.remove_network(&network.id).await.unwrap_err().kind, ErrorKind::InUse);
+    assert_eq!(cx.engine.members(&network.id).await.unwrap().len(), 1);
+    cx.engine.disconnect(&network.id, "nobody").await.unwrap();
+    assert_eq!(cx.engine.members(&network.id).await.unwrap().len(), 1);
     cx.engine.remove(&id, true).await.unwrap();
     for _ in 0..2 {
         cx.engine.remove_network(&network.id).await.unwrap();

@@ -214,3 +214,26 @@ fn owners_arrive() {
     assert_eq!((owner.target.as_str(), owner.uid, owner.gid), ("/data", 70, 71));
     assert!(Path::new(&owner.target).is_absolute());
 }
+
+#[test]
+fn a_label_with_a_secret_is_refused() {
+    let text = "services: { a: { image: i, labels: { token: 'is s3cr3t' }, secrets: [t] } }\n\
+                secrets: { t: { environment: TOKEN } }\n";
+    assert_eq!(messages(text), ["the label token of \"a\" would show a secret"]);
+    let parameter = ResolveOptions { secrets: vec!["xyzzy".into()], ..local() };
+    let text = "services: { a: { image: i } }\nnetworks: { default: { labels: { by: xyzzy } } }\n";
+    let problems = try_with(text, &parameter).unwrap_err().to_string();
+    assert!(problems.contains("the label by of \"default\""), "{problems}");
+}
+
+#[test]
+fn a_target_is_the_path_of_a_file() {
+    for target in ["/run/secrets/../passwd", "../x", "/", ".", "a//b"] {
+        let text = format!(
+            "services: {{ a: {{ image: i, secrets: [{{ source: t, target: {target} }}] }} }}\n\
+             secrets: {{ t: {{ environment: TOKEN }} }}\n"
+        );
+        let said = problems(&text);
+        assert!(said.contains("secret \"t\" can't be put at") && said.contains("compose.yaml:1:"), "{target}: {said}");
+    }
+}

@@ -52,3 +52,28 @@ networks:
         ]
     );
 }
+
+#[test]
+fn an_address_that_is_no_host_s_is_refused() {
+    let refused = |address: &str, ipam: &str| {
+        let text = format!(
+            "services: {{ a: {{ image: i, networks: {{ n: {{ ipv4_address: {address} }} }} }} }}\n\
+             networks: {{ n: {{ ipam: {{ config: [{{ {ipam} }}] }} }} }}\n"
+        );
+        messages(&text).concat()
+    };
+    let usual = "subnet: 10.9.0.0/24";
+    assert_eq!(
+        refused("10.9.0.0", usual),
+        "10.9.0.0 is the network's own address in the subnet 10.9.0.0/24 of network \"n\""
+    );
+    assert_eq!(
+        refused("10.9.0.255", usual),
+        "10.9.0.255 is the broadcast address of the subnet 10.9.0.0/24 of network \"n\""
+    );
+    assert_eq!(refused("10.9.0.1", usual), "10.9.0.1 is the gateway of the subnet 10.9.0.0/24 of network \"n\"");
+    assert_eq!(refused("10.9.0.2", usual), "");
+    let given = "subnet: 10.9.0.0/24, gateway: 10.9.0.9";
+    assert_eq!(refused("10.9.0.1", given), "");
+    assert_eq!(refused("10.9.0.9", given), "10.9.0.9 is the gateway of the subnet 10.9.0.0/24 of network \"n\"");
+}
