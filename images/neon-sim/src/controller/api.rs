@@ -26,7 +26,8 @@ type Shared = State<Arc<Controller>>;
 
 /// All routes.
 pub fn router(controller: Arc<Controller>) -> Router {
-    let about_tenants = about_tenants().route_layer(middleware::from_fn_with_state(Arc::clone(&controller), wait_started));
+    let about_tenants =
+        about_tenants().route_layer(middleware::from_fn_with_state(Arc::clone(&controller), wait_started));
     with_fallbacks(about_nodes().merge(about_tenants)).with_state(controller)
 }
 
@@ -89,7 +90,9 @@ async fn validate(State(controller): Shared, Body(request): Body<ValidateRequest
 
 async fn leader(State(controller): Shared) -> Answer<Value> {
     let leader = controller.db.leader().await?;
-    Ok(leader.map_or(Value::Null, |(address, started_at)| json!({ "address": address, "started_at": started_at })).into())
+    Ok(leader
+        .map_or(Value::Null, |(address, started_at)| json!({ "address": address, "started_at": started_at }))
+        .into())
 }
 
 async fn list_nodes(State(controller): Shared) -> Answer<Vec<Value>> {
@@ -237,10 +240,7 @@ async fn locate_tenant(State(controller): Shared, Path(tenant): Path<String>) ->
     Ok(controller.locate_tenant(in_path("tenant_id", &tenant)?)?.into())
 }
 
-async fn locate_timeline(
-    State(controller): Shared,
-    Path((tenant, timeline)): Path<(String, String)>,
-) -> Answer<Value> {
+async fn locate_timeline(State(controller): Shared, Path((tenant, timeline)): Path<(String, String)>) -> Answer<Value> {
     let (tenant, timeline) = (in_path("tenant_id", &tenant)?, in_path("timeline_id", &timeline)?);
     Ok(controller.locate_timeline(tenant, timeline).await?.into())
 }
@@ -269,10 +269,7 @@ async fn pass_through(State(controller): Shared, request: Request) -> Result<Res
     Ok((reply.status, [(header::CONTENT_TYPE, content_type)], reply.body).into_response())
 }
 
-fn first_shard(
-    controller: &Controller,
-    asked: TenantShardId,
-) -> Result<(TenantShardId, super::model::Node), ApiError> {
+fn first_shard(controller: &Controller, asked: TenantShardId) -> Result<(TenantShardId, super::model::Node), ApiError> {
     let model = controller.model();
     let fits = |id: TenantShardId| if asked.is_unsharded() { id.is_zero() } else { id == asked };
     let shard = model.tenant(asked.tenant_id).find(|shard| fits(shard.id));

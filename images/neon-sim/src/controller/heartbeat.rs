@@ -114,9 +114,8 @@ impl Controller {
                     shard.observed.insert(id, location);
                 }
             }
-            let concerned = model.shards.values().filter(|shard| {
-                shard.intent.includes(id) || shard.observed.contains_key(&id)
-            });
+            let concerned =
+                model.shards.values().filter(|shard| shard.intent.includes(id) || shard.observed.contains_key(&id));
             concerned.map(|shard| shard.id).collect::<Vec<_>>()
         };
         tracing::info!("node {} is Active", node.title());

@@ -84,7 +84,10 @@ pub struct SafekeeperName {
 }
 
 enum Target {
-    Url { url: String, client: Client },
+    Url {
+        url: String,
+        client: Client,
+    },
     /// neon_local's endpoints, of which there are none here: always done.
     Local,
     Nobody,
@@ -116,7 +119,11 @@ impl Places {
             tenant_id,
             preferred_az: self.preferred_az.clone(),
             stripe_size: (self.count > 0).then_some(self.stripe_size),
-            shards: self.shards.iter().map(|(number, node)| AttachedShard { node_id: *node, shard_number: *number }).collect(),
+            shards: self
+                .shards
+                .iter()
+                .map(|(number, node)| AttachedShard { node_id: *node, shard_number: *number })
+                .collect(),
         })
     }
 }

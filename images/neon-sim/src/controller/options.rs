@@ -154,7 +154,8 @@ impl Options {
 mod tests {
     use super::*;
 
-    const DEV: &[&str] = &["storage_controller", "--dev", "--listen", "0.0.0.0:1234", "--database-url", "postgresql://db/sc"];
+    const DEV: &[&str] =
+        &["storage_controller", "--dev", "--listen", "0.0.0.0:1234", "--database-url", "postgresql://db/sc"];
 
     fn parsed(more: &[&str]) -> Options {
         Options::try_parse_from(DEV.iter().chain(more)).expect("a good command line")
@@ -163,15 +164,19 @@ mod tests {
     #[test]
     fn limits_have_the_real_programs_defaults() {
         let args = parsed(&[]);
-        let seconds = [args.max_offline_interval, args.max_warming_up_interval, args.heartbeat_interval, args.db_connect_timeout]
-            .map(|time| time.as_secs());
+        let seconds =
+            [args.max_offline_interval, args.max_warming_up_interval, args.heartbeat_interval, args.db_connect_timeout]
+                .map(|time| time.as_secs());
         assert_eq!((seconds, args.timeline_safekeeper_count), ([30, 300, 5, 5], 3));
         assert_eq!(parsed(&["--heartbeat-interval", "200ms"]).heartbeat_interval, Duration::from_millis(200));
     }
 
     #[test]
     fn listening_takes_an_address_not_a_name() {
-        assert!(Options::try_parse_from(["storage_controller", "--listen", "localhost:1234", "--database-url", "x"]).is_err());
+        assert!(
+            Options::try_parse_from(["storage_controller", "--listen", "localhost:1234", "--database-url", "x"])
+                .is_err()
+        );
         assert_eq!(parsed(&[]).check(), Ok("0.0.0.0:1234".parse().unwrap()));
     }
 
@@ -180,8 +185,18 @@ mod tests {
         let strict: Vec<_> = DEV.iter().copied().filter(|arg| *arg != "--dev").collect();
         let error = Options::try_parse_from(&strict).unwrap().check().unwrap_err();
         assert!(error.starts_with("Insecure config! "), "{error}");
-        let full = ["--public-key", "k", "--jwt-token", "t", "--safekeeper-jwt-token", "t", "--control-plane-jwt-token", "t",
-            "--control-plane-url", "http://hook"];
+        let full = [
+            "--public-key",
+            "k",
+            "--jwt-token",
+            "t",
+            "--safekeeper-jwt-token",
+            "t",
+            "--control-plane-jwt-token",
+            "t",
+            "--control-plane-url",
+            "http://hook",
+        ];
         assert!(Options::try_parse_from(strict.iter().chain(&full)).unwrap().check().is_ok());
     }
 

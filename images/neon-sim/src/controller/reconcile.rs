@@ -155,7 +155,9 @@ impl Controller {
         let shard = self.shard(id).ok_or(ReconcileError::Gone)?;
         let wanted = shard.location(LocationMode::Secondary);
         for node in &shard.intent.secondary {
-            let Some(node) = self.node(*node).filter(|node| node.availability == Availability::Active) else { continue };
+            let Some(node) = self.node(*node).filter(|node| node.availability == Availability::Active) else {
+                continue;
+            };
             if shard.observed.get(&node.id()) != Some(&Some(wanted.clone())) {
                 self.put_location(id, &node, wanted.clone(), "", CALL_LIMIT).await?;
             }
@@ -167,7 +169,9 @@ impl Controller {
         let shard = self.shard(id).ok_or(ReconcileError::Gone)?;
         let wanted = shard.location(LocationMode::Detached);
         for node in shard.observed.keys().filter(|node| !shard.intent.includes(**node)) {
-            let Some(node) = self.node(*node).filter(|node| node.availability == Availability::Active) else { continue };
+            let Some(node) = self.node(*node).filter(|node| node.availability == Availability::Active) else {
+                continue;
+            };
             self.put_location(id, &node, wanted.clone(), "", CALL_LIMIT).await?;
         }
         if shard.intent.attached.is_none() && shard.observed.values().flatten().any(|seen| seen.mode.is_attached()) {
@@ -187,9 +191,7 @@ impl Controller {
     ) -> Result<(), ReconcileError> {
         let path = format!("/v1/tenant/{id}/location_config{query}");
         self.with_shard(id, |shard| shard.observed.insert(node.id(), None)).ok_or(ReconcileError::Gone)?;
-        let put = || async {
-            self.ask_node(node, Method::PUT, &path, Some(&wanted), limit).await?.ok().map(drop)
-        };
+        let put = || async { self.ask_node(node, Method::PUT, &path, Some(&wanted), limit).await?.ok().map(drop) };
         let done = with_retries(RETRIES, put).await;
         done.map_err(|source| ReconcileError::Node { node: node.title(), source })?;
         self.with_shard(id, |shard| match wanted.mode {

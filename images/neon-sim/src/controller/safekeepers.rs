@@ -68,11 +68,8 @@ impl Controller {
         }
         self.db.upsert_safekeeper(&record, SafekeeperScheduling::Activating).await?;
         let mut model = self.model();
-        let new = || Safekeeper {
-            record: record.clone(),
-            scheduling: SafekeeperScheduling::Activating,
-            timelines: None,
-        };
+        let new =
+            || Safekeeper { record: record.clone(), scheduling: SafekeeperScheduling::Activating, timelines: None };
         model.safekeepers.entry(id).or_insert_with(new).record = record.clone();
         Ok(())
     }
@@ -221,7 +218,8 @@ impl Controller {
             match (&op.create, op.timeline_id) {
                 (Some(body), _) => {
                     let body: Value = serde_json::from_str(body)?;
-                    self.ask_safekeeper(&safekeeper, Method::POST, "/v1/tenant/timeline", Some(&body), CALL_LIMIT).await?;
+                    self.ask_safekeeper(&safekeeper, Method::POST, "/v1/tenant/timeline", Some(&body), CALL_LIMIT)
+                        .await?;
                 }
                 (None, timeline) => {
                     let path = match timeline {
@@ -237,11 +235,8 @@ impl Controller {
 }
 
 fn creation(timeline: &StoredTimeline, members: &[Safekeeper], pg_version: u32) -> SafekeeperTimelineCreate {
-    let member = |at: &Safekeeper| SafekeeperMember {
-        id: at.record.id,
-        host: at.record.host.clone(),
-        pg_port: at.record.port,
-    };
+    let member =
+        |at: &Safekeeper| SafekeeperMember { id: at.record.id, host: at.record.host.clone(), pg_port: at.record.port };
     let members = members.iter().map(member).collect();
     SafekeeperTimelineCreate {
         tenant_id: timeline.tenant_id,

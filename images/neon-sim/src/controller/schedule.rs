@@ -111,9 +111,8 @@ fn pick(model: &Model, shard: &Shard, not: &[NodeId]) -> Result<NodeId, Schedule
 
 /// Of the nodes that take shards: in the shard's zone first, then away from its siblings, then the least loaded.
 fn best(model: &Model, shard: &Shard, fits: impl Fn(&Node) -> bool) -> Option<NodeId> {
-    let elsewhere = |node: &Node| {
-        shard.preferred_az.as_ref().is_some_and(|zone| *zone != node.announced.availability_zone_id)
-    };
+    let elsewhere =
+        |node: &Node| shard.preferred_az.as_ref().is_some_and(|zone| *zone != node.announced.availability_zone_id);
     let siblings = |node: NodeId| {
         model.tenant(shard.id.tenant_id).filter(|other| other.id != shard.id && other.intent.includes(node)).count()
     };

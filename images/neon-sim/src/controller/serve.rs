@@ -36,7 +36,12 @@ pub async fn run(options: Options, faults: Arc<Faults>) -> Result<(), Failure> {
         db.become_leader(address).await?;
     }
     let model = load(&db).await.context("loading the state")?;
-    tracing::info!("{} nodes, {} safekeepers, {} shards", model.nodes.len(), model.safekeepers.len(), model.shards.len());
+    tracing::info!(
+        "{} nodes, {} safekeepers, {} shards",
+        model.nodes.len(),
+        model.safekeepers.len(),
+        model.shards.len()
+    );
     let (controller, fatal) = Controller::new(options, db, model, &faults);
     let listener = TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))?;
     tracing::info!("listening on {address}");
@@ -103,9 +108,10 @@ async fn try_again(controller: Arc<Controller>) {
         controller.work_off_pending_ops().await;
         let behind: Vec<_> = {
             let model = controller.model();
-            let behind = model.shards.values().filter(|shard| {
-                shard.reconciling == 0 && (shard.pending_notification || !shard.last_error.is_empty())
-            });
+            let behind = model
+                .shards
+                .values()
+                .filter(|shard| shard.reconciling == 0 && (shard.pending_notification || !shard.last_error.is_empty()));
             behind.map(|shard| shard.id).collect()
         };
         for id in behind {

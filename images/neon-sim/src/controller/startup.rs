@@ -170,6 +170,10 @@ mod tests {
         see(3, LocationMode::Secondary, 4);
         assert_eq!(intent_from(&shard), Intent { attached: Some(NodeId(2)), secondary: vec![NodeId(3)] });
         shard.observed.clear();
-        assert_eq!(intent_from(&shard), Intent::attached_to(Some(NodeId(1))), "seen nowhere, it stays where it was given to");
+        assert_eq!(
+            intent_from(&shard),
+            Intent::attached_to(Some(NodeId(1))),
+            "seen nowhere, it stays where it was given to"
+        );
     }
 }

@@ -38,7 +38,12 @@ pub struct Controller {
 
 impl Controller {
     /// Also gives the end at which the reason appears when the controller can't go on.
-    pub fn new(options: Options, db: Db, model: Model, faults: &Arc<Faults>) -> (Arc<Self>, mpsc::UnboundedReceiver<String>) {
+    pub fn new(
+        options: Options,
+        db: Db,
+        model: Model,
+        faults: &Arc<Faults>,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<String>) {
         let (fatal, fatal_end) = mpsc::unbounded_channel();
         let controller = Self {
             db,

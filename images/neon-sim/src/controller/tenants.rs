@@ -7,9 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::db::PendingOp;
-use super::model::{
-    DEFAULT_STRIPE_SIZE, Intent, Model, PlacementPolicy, Shard, ShardScheduling, TenantConfig,
-};
+use super::model::{DEFAULT_STRIPE_SIZE, Intent, Model, PlacementPolicy, Shard, ShardScheduling, TenantConfig};
 use super::peers::CALL_LIMIT;
 use super::schedule::{self, ScheduleError};
 use super::state::Controller;
@@ -75,9 +73,9 @@ impl Controller {
         if self.model().tenant(tenant).next().is_none() {
             self.add_tenant(request).await?;
         }
-        let shards = self.place_tenant(tenant).map_err(|error| {
-            ApiError::Conflict(format!("Failed to schedule shard(s): {error}"))
-        })?;
+        let shards = self
+            .place_tenant(tenant)
+            .map_err(|error| ApiError::Conflict(format!("Failed to schedule shard(s): {error}")))?;
         let answer: Vec<_> = shards
             .iter()
             .filter_map(|shard| {
@@ -91,7 +89,8 @@ impl Controller {
 
     /// The rows stay even if there is no place for the shards yet.
     async fn add_tenant(&self, request: CreateTenant) -> Result<(), ApiError> {
-        let parameters = request.shard_parameters.unwrap_or(ShardParameters { count: 0, stripe_size: DEFAULT_STRIPE_SIZE });
+        let parameters =
+            request.shard_parameters.unwrap_or(ShardParameters { count: 0, stripe_size: DEFAULT_STRIPE_SIZE });
         let tenant_id = request.new_tenant_id.tenant_id;
         let policy = request.placement_policy.unwrap_or(PlacementPolicy::Attached(0));
         let zone = schedule::zone_for_new_tenant(&self.model());
@@ -140,7 +139,8 @@ impl Controller {
         let mut parameters = None;
         for shard in model.tenant(tenant) {
             let node = shard.intent.attached.and_then(|node| model.nodes.get(&node));
-            let node = node.ok_or_else(|| ApiError::BadRequest("Cannot locate a tenant that is not attached".into()))?;
+            let node =
+                node.ok_or_else(|| ApiError::BadRequest("Cannot locate a tenant that is not attached".into()))?;
             shards.push(node.locate(shard.id));
             parameters = Some(json!({ "count": shard.id.shard_count, "stripe_size": shard.stripe_size }));
         }
@@ -194,9 +194,9 @@ impl Controller {
         }
         let shards = self.place_tenant(tenant).map_err(|error| ApiError::Conflict(error.to_string()))?;
         self.reconcile_all(shards.iter().map(|shard| shard.id)).await;
-        let attached = shards.iter().filter_map(|shard| {
-            Some(ShardLocation { shard_id: shard.id, node_id: shard.intent.attached? })
-        });
+        let attached = shards
+            .iter()
+            .filter_map(|shard| Some(ShardLocation { shard_id: shard.id, node_id: shard.intent.attached? }));
         let stripe_size = shards.first().filter(|shard| !shard.id.is_unsharded()).map(|shard| shard.stripe_size);
         Ok(json!(LocationConfigAnswer { shards: attached.collect(), stripe_size }))
     }

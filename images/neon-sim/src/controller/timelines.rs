@@ -34,8 +34,9 @@ impl Controller {
         let shards = self.attached_shards(tenant)?;
         let Some(((first, node), others)) = shards.split_first() else { return Err(no_tenant()) };
         let first = self.create_on(*first, node, &request).await?;
-        let info: TimelineInfo = serde_json::from_value(first.clone())
-            .map_err(|error| ApiError::Internal(format!("can't read the timeline from node {}: {error}", node.title())))?;
+        let info: TimelineInfo = serde_json::from_value(first.clone()).map_err(|error| {
+            ApiError::Internal(format!("can't read the timeline from node {}: {error}", node.title()))
+        })?;
         let request = for_other_shards(request, &info);
         for (shard, node) in others {
             self.create_on(*shard, node, &request).await?;
@@ -118,7 +119,9 @@ impl Controller {
         let path = format!("/v1/tenant/{shard}/timeline/{timeline}");
         let why = |why: String| {
             let node = node.title();
-            ApiError::Internal(format!("Error deleting timeline {timeline} on {shard} on node {node}: pageserver API: {why}"))
+            ApiError::Internal(format!(
+                "Error deleting timeline {timeline} on {shard} on node {node}: pageserver API: {why}"
+            ))
         };
         let reply = self.ask_node::<()>(node, Method::DELETE, &path, None, DELETE_LIMIT).await;
         let reply = reply.map_err(|error| why(error.to_string()))?;
