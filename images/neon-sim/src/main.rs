@@ -8,8 +8,11 @@ mod exit;
 mod fault;
 mod http;
 mod ids;
+mod listen;
 mod pageserver;
+mod pg;
 mod safekeeper;
+mod signals;
 mod wire;
 
 use std::ffi::OsString;

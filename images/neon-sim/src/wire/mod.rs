@@ -2,6 +2,7 @@
 
 pub mod location;
 pub mod safekeeper;
+pub mod stamp;
 pub mod timeline;
 pub mod upcall;
 pub mod utilization;

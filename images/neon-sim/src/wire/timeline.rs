@@ -1,6 +1,6 @@
 //! Timelines as a pageserver makes and shows them.
 
-use jiff::Timestamp;
+use super::stamp::Stamp;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::ids::{Lsn, TenantShardId, TimelineId};
@@ -111,7 +111,7 @@ pub struct LsnLeaseRequest {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LsnLease {
-    pub valid_until: Timestamp,
+    pub valid_until: Stamp,
 }
 
 /// Body of `PUT …/timeline/:id/archival_config`.
@@ -142,7 +142,7 @@ pub struct ShardSplitAnswer {
 /// Answer to a secondary's `download` and `status`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct SecondaryProgress {
-    pub heatmap_mtime: Option<Timestamp>,
+    pub heatmap_mtime: Option<Stamp>,
     pub layers_downloaded: u64,
     pub layers_total: u64,
     pub bytes_downloaded: u64,

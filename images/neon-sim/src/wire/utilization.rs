@@ -1,6 +1,6 @@
 //! Answers to the storage controller's heartbeat, `GET /v1/utilization`.
 
-use jiff::Timestamp;
+use super::stamp::Stamp;
 use serde::{Deserialize, Serialize};
 
 /// A pageserver's answer.
@@ -16,7 +16,7 @@ pub struct PageserverUtilization {
     #[serde(default)]
     pub utilization_score: Option<u64>,
     /// With milliseconds.
-    pub captured_at: Timestamp,
+    pub captured_at: Stamp,
 }
 
 /// A safekeeper's answer.
