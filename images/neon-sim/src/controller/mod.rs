@@ -1,18 +1,26 @@
-//! The controller.
+//! The storage controller: knows where every shard of every tenant is, hands out generations, tells computes.
+//!
+//! Its state is in Postgres, and in memory while it runs. What it doesn't do: tokens aren't checked, nothing is
+//! encrypted, there is one controller only, and shards aren't moved to balance load.
 
-use std::sync::Arc;
+mod api;
+mod db;
+mod heartbeat;
+mod hook;
+mod migrate;
+mod model;
+mod nodes;
+mod options;
+mod peers;
+mod reconcile;
+mod safekeepers;
+mod schedule;
+mod serve;
+mod startup;
+mod state;
+mod tenant_config;
+mod tenants;
+mod timelines;
 
-use clap::Parser;
-
-use crate::exit::Failure;
-use crate::fault::Faults;
-
-/// Flags of the real program.
-#[derive(Debug, Parser)]
-#[command(version = crate::VERSION)]
-pub struct Options {}
-
-/// Runs until a signal ends it.
-pub async fn run(_options: Options, _faults: Arc<Faults>) -> Result<(), Failure> {
-    Err(Failure::usage("not written yet"))
-}
+pub use options::Options;
+pub use serve::run;
