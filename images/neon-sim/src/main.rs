@@ -6,6 +6,7 @@ mod client;
 mod controller;
 mod exit;
 mod fault;
+mod files;
 mod http;
 mod ids;
 mod listen;

@@ -12,8 +12,7 @@ mod timelines;
 mod upcall;
 mod utilization;
 
-use std::fs::{File, TryLockError};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +23,7 @@ use tokio::time::sleep;
 use crate::client::Client;
 use crate::exit::Failure;
 use crate::fault::Faults;
+use crate::files::lock;
 use crate::ids::{Generation, TenantShardId};
 use crate::signals::{Signals, Stop};
 use crate::{listen, pg};
@@ -66,7 +66,7 @@ pub async fn run(options: Options, faults: Arc<Faults>) -> Result<(), Failure> {
         .with_context(|| format!("can't use the working directory {}", options.workdir.display()))?;
     faults.begin(&workdir).await?;
     let config = Config::load(&workdir)?;
-    let _lock = lock(&workdir)?;
+    let _lock = lock(&workdir.join("pageserver.pid"))?;
     let http = listen::bind("HTTP", &config.listen_http).await?;
     let pg = listen::bind("Postgres", &config.listen_pg).await?;
     faults.hang().await;
@@ -79,22 +79,6 @@ pub async fn run(options: Options, faults: Arc<Faults>) -> Result<(), Failure> {
         Stop::Graceful => Ok(()),
         Stop::Immediate => Err(Failure { code: QUIT, why: anyhow::anyhow!("SIGQUIT") }),
     }
-}
-
-/// pageserver.pid is locked for as long as the program runs.
-fn lock(workdir: &Path) -> Result<File, Failure> {
-    let path = workdir.join("pageserver.pid");
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.with_context(|| format!("can't open {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            return Err(anyhow::anyhow!("{} is locked: another pageserver runs here", path.display()).into());
-        }
-        Err(TryLockError::Error(error)) => return Err(error.into()),
-    }
-    std::fs::write(&path, std::process::id().to_string())?;
-    Ok(file)
 }
 
 /// Asks the controller what to do with the shards on the disk; for as long as that takes.

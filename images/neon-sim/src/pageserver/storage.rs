@@ -4,11 +4,12 @@
 
 use std::fs;
 use std::io::{ErrorKind, Result};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::timelines::Index;
+use crate::files::{names, read_json, remove_dir, write_json};
 use crate::ids::{Generation, TenantShardId, TimelineId};
 use crate::wire::stamp::Stamp;
 
@@ -86,37 +87,6 @@ impl Storage {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
-    }
-}
-
-/// Whole or not at all, even if the program dies meanwhile.
-pub fn write_json<T: Serialize>(file: &Path, value: &T) -> Result<()> {
-    let mut temporary = file.to_path_buf();
-    temporary.as_mut_os_string().push(".temp");
-    fs::write(&temporary, serde_json::to_vec_pretty(value)?)?;
-    fs::rename(&temporary, file)
-}
-
-pub fn read_json<T: serde::de::DeserializeOwned>(file: &Path) -> Result<T> {
-    Ok(serde_json::from_slice(&fs::read(file)?)?)
-}
-
-/// Names in a directory; none if there is no such directory.
-pub fn names(directory: &Path) -> Result<Vec<String>> {
-    match fs::read_dir(directory) {
-        Ok(entries) => {
-            entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect::<Result<Vec<_>>>()
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
-}
-
-/// Fine if it isn't there.
-pub fn remove_dir(directory: &Path) -> Result<()> {
-    match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }
 

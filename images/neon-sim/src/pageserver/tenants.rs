@@ -6,8 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::storage::{Heatmap, Storage, names, read_json, remove_dir, write_json};
+use super::storage::{Heatmap, Storage};
 use super::timelines::{Index, Timeline};
+use crate::files::{names, read_json, remove_dir, write_json};
 use crate::http::ApiError;
 use crate::ids::{Generation, NodeId, TenantShardId, TimelineId};
 use crate::wire::location::{

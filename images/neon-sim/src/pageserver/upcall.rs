@@ -32,7 +32,7 @@ pub async fn re_attach(client: &Client, config: &Config, empty_local_disk: bool)
                 tracing::info!("re-attached, with {} tenant shards", answer.tenants.len());
                 return answer.tenants;
             }
-            Err(error) => tracing::warn!("re-attach failed, will retry ({attempt}): {error}"),
+            Err(error) => tracing::warn!("re-attach failed, will retry ({attempt}): {}", error.in_full()),
         }
         sleep(pause(attempt)).await;
     }
@@ -56,7 +56,7 @@ pub async fn validate(
     match reply.and_then(|reply| reply.json::<ValidateAnswer>()) {
         Ok(answer) => Some(answer.tenants.into_iter().filter(|tenant| tenant.valid).map(|tenant| tenant.id).collect()),
         Err(error) => {
-            tracing::warn!("validate failed, will be tried again: {error}");
+            tracing::warn!("validate failed, will be tried again: {}", error.in_full());
             None
         }
     }

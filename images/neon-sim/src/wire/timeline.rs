@@ -1,8 +1,8 @@
 //! Timelines as a pageserver makes and shows them.
 
-use super::stamp::Stamp;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+use super::stamp::Stamp;
 use crate::ids::{Lsn, TenantShardId, TimelineId};
 
 /// Body of `POST /v1/tenant/:id/timeline`, at the controller and at the pageserver.

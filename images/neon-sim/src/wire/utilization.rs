@@ -1,7 +1,8 @@
 //! Answers to the storage controller's heartbeat, `GET /v1/utilization`.
 
-use super::stamp::Stamp;
 use serde::{Deserialize, Serialize};
+
+use super::stamp::Stamp;
 
 /// A pageserver's answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
