@@ -11,6 +11,7 @@ use axum::routing::{delete, get, post, put};
 use serde_json::{Value, json};
 
 use super::model::SafekeeperRecord;
+use super::moves::MigrateRequest;
 use super::nodes::NodeConfig;
 use super::peers::CALL_LIMIT;
 use super::safekeepers::PolicyRequest;
@@ -70,6 +71,7 @@ fn about_tenants() -> Router<Arc<Controller>> {
         .route("/control/v1/tenant", get(list_tenants))
         .route("/control/v1/tenant/{tenant}", get(describe_tenant))
         .route("/control/v1/tenant/{tenant}/policy", put(tenant_policy))
+        .route("/control/v1/tenant/{tenant}/migrate", put(migrate))
         .route("/control/v1/tenant/{tenant}/timeline/{timeline}", get(describe_timeline))
         .route("/debug/v1/tenant/{tenant}/locate", get(locate_tenant))
         .route("/debug/v1/tenant/{tenant}/timeline/{timeline}/locate", get(locate_timeline))
@@ -226,6 +228,18 @@ async fn tenant_policy(
 ) -> Answer<()> {
     controller.set_policy(in_path("tenant_id", &tenant)?, policy).await?;
     Ok(null())
+}
+
+async fn migrate(
+    State(controller): Shared,
+    Path(shard): Path<String>,
+    Body(request): Body<MigrateRequest>,
+) -> Answer<Value> {
+    let shard: TenantShardId = in_path("tenant_shard_id", &shard)?;
+    // Goes on when the client hangs up.
+    let work = tokio::spawn(async move { controller.migrate_shard(shard, request).await });
+    work.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+    Ok(json!({}).into())
 }
 
 async fn describe_timeline(

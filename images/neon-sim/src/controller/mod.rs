@@ -9,6 +9,7 @@ mod heartbeat;
 mod hook;
 mod migrate;
 mod model;
+mod moves;
 mod nodes;
 mod options;
 mod peers;

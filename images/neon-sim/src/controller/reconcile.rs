@@ -29,8 +29,6 @@ pub enum ReconcileError {
     Database(#[from] DbError),
     #[error(transparent)]
     Hook(#[from] HookError),
-    #[error("node {0} isn't available")]
-    Unavailable(NodeId),
     #[error("the shard was removed meanwhile")]
     Gone,
 }

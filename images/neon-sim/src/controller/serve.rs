@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, timeout};
 
@@ -17,6 +16,7 @@ use super::options::Options;
 use super::state::Controller;
 use crate::exit::Failure;
 use crate::fault::Faults;
+use crate::signals::Signals;
 
 /// How often what is pending is tried again.
 const BACKGROUND: Duration = Duration::from_secs(20);
@@ -63,13 +63,9 @@ async fn serve(
     let until = async move { drop(stopped.changed().await) };
     let server = axum::serve(listener, api::router(controller)).with_graceful_shutdown(until);
     let server = tokio::spawn(server.into_future());
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut quit = signal(SignalKind::quit())?;
+    let mut signals = Signals::install()?;
     tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM"),
-        _ = interrupt.recv() => tracing::info!("SIGINT"),
-        _ = quit.recv() => tracing::info!("SIGQUIT"),
+        _ = signals.stop() => (),
         Some(why) = fatal.recv() => return Err(anyhow!(why).into()),
     }
     drop(stop);

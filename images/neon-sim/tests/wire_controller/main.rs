@@ -2,9 +2,13 @@
 //! processes on loopback: a Postgres, the controller, pageservers and safekeepers.
 
 mod first_start;
+mod hook;
 mod pattern;
 mod process;
 mod recorder;
 mod registration;
+mod restart;
 mod startup;
+mod tenants;
+mod timelines;
 mod world;

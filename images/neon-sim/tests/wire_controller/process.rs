@@ -126,12 +126,21 @@ impl Postgres {
 
     /// The controller needs a database, and makes none itself.
     pub async fn create_database(&self, name: &str) {
+        self.execute(&format!("CREATE DATABASE {name}")).await;
+    }
+
+    pub async fn drop_database(&self, name: &str) {
+        self.execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await;
+    }
+
+    /// As soon as it answers.
+    async fn execute(&self, sql: &str) {
         let begin = Instant::now();
         loop {
             match tokio_postgres::connect(&self.url("postgres"), tokio_postgres::NoTls).await {
                 Ok((client, connection)) => {
                     let connection = tokio::spawn(connection);
-                    client.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a new database");
+                    client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
                     drop(client);
                     connection.await.expect("a task").expect("the end of a connection");
                     return;

@@ -43,17 +43,30 @@ impl World {
     /// Postgres with an empty database, and nothing else yet. `flags` are for the controller, beside those which all
     /// tests need: fast heartbeats, and a hook.
     pub async fn new(flags: &[&str]) -> Self {
+        let recorder = Recorder::default();
+        let hook = format!("http://127.0.0.1:{}/", recorder.hook().await);
+        let flags: Vec<_> = ["--control-plane-url", &hook].into_iter().chain(flags.iter().copied()).collect();
+        Self::with_recorder(recorder, &flags).await
+    }
+
+    /// A controller that is ready, and has no hook unless `flags` say so.
+    pub async fn without_hook(flags: &[&str]) -> Self {
+        let mut world = Self::with_recorder(Recorder::default(), flags).await;
+        world.start_controller();
+        world.until_answers("/ready").await;
+        world
+    }
+
+    async fn with_recorder(recorder: Recorder, flags: &[&str]) -> Self {
         let directory = tempfile::Builder::new().prefix("neon-sim-").tempdir().expect("a directory");
         // Postgres runs as somebody else where the tests run as root.
         std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o711)).expect("own directory");
         let postgres = Postgres::start(directory.path(), free_port());
-        let recorder = Recorder::default();
         let port = free_port();
         let upcall_port = recorder.in_front_of("sc", port).await;
-        let hook = recorder.hook().await;
         let mut all = format!(
             "--dev --listen 127.0.0.1:{port} --database-url {} --address-for-peers http://127.0.0.1:{port}/ \
-             --control-plane-url http://127.0.0.1:{hook}/ --heartbeat-interval 300ms --max-offline-interval 2s \
+             --heartbeat-interval 300ms --max-offline-interval 2s \
              --max-warming-up-interval 20s --timelines-onto-safekeepers",
             postgres.url("storage_controller")
         )
@@ -115,6 +128,12 @@ impl World {
         self.controller = None;
         self.start_controller();
         Instant::now()
+    }
+
+    /// An empty database in the place of the one there was.
+    pub async fn replace_database(&self) {
+        self.postgres.drop_database("storage_controller").await;
+        self.postgres.create_database("storage_controller").await;
     }
 
     pub fn stop_postgres(&mut self) {
@@ -202,7 +221,8 @@ impl World {
         self.try_call(method, path, body).await.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
-    async fn try_call(&self, method: &str, path: &str, body: Value) -> Result<(u16, Value), String> {
+    /// The same, with an error instead of a panic when there is no answer.
+    pub async fn try_call(&self, method: &str, path: &str, body: Value) -> Result<(u16, Value), String> {
         let bytes = match &body {
             Value::Null => Bytes::new(),
             Value::String(text) => Bytes::from(text.clone()),
