@@ -183,6 +183,12 @@ impl Intent {
         Self { attached: node, secondary: Vec::new() }
     }
 
+    /// Attached there from now on, and a secondary where it was.
+    pub fn move_to(&mut self, destination: NodeId) {
+        self.secondary.retain(|node| *node != destination);
+        self.secondary.extend(self.attached.replace(destination));
+    }
+
     pub fn includes(&self, node: NodeId) -> bool {
         self.attached == Some(node) || self.secondary.contains(&node)
     }

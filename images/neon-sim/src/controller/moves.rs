@@ -54,7 +54,7 @@ impl Controller {
             return Ok(());
         }
         if !request.migration_config.prewarm {
-            self.cut_over_to(id, destination);
+            self.with_shard(id, |shard| shard.intent.move_to(destination));
             self.reconcile_all([id]).await;
             return Ok(());
         }
@@ -73,14 +73,6 @@ impl Controller {
         Ok(())
     }
 
-    /// The intent only: the old place becomes a secondary.
-    fn cut_over_to(&self, id: TenantShardId, destination: NodeId) {
-        self.with_shard(id, |shard| {
-            shard.intent.secondary.retain(|node| *node != destination);
-            shard.intent.secondary.extend(shard.intent.attached.replace(destination));
-        });
-    }
-
     async fn migrate_when_warm(self: &Arc<Self>, id: TenantShardId, destination: NodeId) {
         let deadline = Instant::now() + WARM_UP_LIMIT;
         while Instant::now() < deadline {
@@ -90,7 +82,7 @@ impl Controller {
             }
             match self.is_warm(id, destination).await {
                 Ok(true) => {
-                    self.cut_over_to(id, destination);
+                    self.with_shard(id, |shard| shard.intent.move_to(destination));
                     self.reconcile(id);
                     return;
                 }

@@ -194,6 +194,7 @@ impl Controller {
 
     /// Tells safekeepers what they couldn't be told before; those that don't answer now are asked again another time.
     pub async fn work_off_pending_ops(self: &Arc<Self>) {
+        let _turn = self.pending_turn.lock().await;
         let ops = match self.db.pending_ops().await {
             Ok(ops) => ops,
             Err(error) => return tracing::warn!("pending operations of safekeepers: {error}"),

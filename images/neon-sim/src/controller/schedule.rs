@@ -70,29 +70,17 @@ pub fn fail_over(model: &mut Model, gone: NodeId) -> Vec<TenantShardId> {
 
 /// The old place stays as a secondary: when the node is back it has most of the data. False if there is no other place.
 pub fn move_away(model: &mut Model, id: TenantShardId, from: NodeId) -> bool {
-    let Some(shard) = model.shards.get_mut(&id) else { return false };
-    let before = shard.intent.clone();
-    shard.intent.attached = None;
-    let promotable = shard.intent.secondary.iter().any(|node| model.nodes.get(node).is_some_and(Node::takes_shards));
-    let moved = if promotable {
-        schedule(model, id)
-    } else {
-        let shard = &model.shards[&id];
-        pick(model, shard, &[from]).map(|node| {
-            if let Some(shard) = model.shards.get_mut(&id) {
-                shard.intent.attached = Some(node);
-            }
-        })
+    let Some(shard) = model.shards.get(&id) else { return false };
+    let secondary = best(model, shard, |node| node.id() != from && shard.intent.secondary.contains(&node.id()));
+    let destination = match secondary.map_or_else(|| pick(model, shard, &[from]), Ok) {
+        Ok(destination) => destination,
+        Err(error) => {
+            tracing::warn!("{id} stays on node {from}: {error}");
+            return false;
+        }
     };
     let Some(shard) = model.shards.get_mut(&id) else { return false };
-    if let Err(error) = moved {
-        tracing::warn!("{id} stays on node {from}: {error}");
-        shard.intent = before;
-        return false;
-    }
-    if !shard.intent.includes(from) {
-        shard.intent.secondary.push(from);
-    }
+    shard.intent.move_to(destination);
     true
 }
 

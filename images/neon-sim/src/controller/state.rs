@@ -30,6 +30,8 @@ pub struct Controller {
     pub safekeepers: Client,
     /// One change of the set of nodes at a time.
     pub node_turn: AsyncMutex<()>,
+    /// Safekeepers are told what is pending by one task at a time.
+    pub pending_turn: AsyncMutex<()>,
     model: Mutex<Model>,
     started: watch::Sender<bool>,
     fatal: mpsc::UnboundedSender<String>,
@@ -52,6 +54,7 @@ impl Controller {
             safekeepers: Client::new(options.safekeeper_jwt_token.as_deref(), faults),
             options,
             node_turn: AsyncMutex::default(),
+            pending_turn: AsyncMutex::default(),
             model: Mutex::new(model),
             started: watch::Sender::new(false),
             fatal,

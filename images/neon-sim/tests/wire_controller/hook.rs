@@ -39,17 +39,21 @@ async fn unavailable_hooks_are_asked_again_within_the_call() {
 
 #[tokio::test]
 async fn other_refusals_leave_it_pending_for_the_background() {
-    for code in [423, 400, 409, 500] {
-        let world = World::complete().await;
-        world.recorder.hook_will_answer(&[code]);
-        create(&world, json!({ "Attached": 0 })).await;
+    let world = World::complete().await;
+    let codes = [423, 400, 409, 500];
+    world.recorder.hook_will_answer(&codes);
+    let tenant = |number: usize| format!("bbbb000000000000000000000000000{number}");
+    for (number, code) in codes.into_iter().enumerate() {
+        let (status, _) = world.call("POST", "/v1/tenant", json!({ "new_tenant_id": tenant(number) })).await;
+        assert_eq!(status, 201, "with a hook that says {code}");
         assert_eq!(world.recorder.take().iter().filter(|call| is_notify(call)).count(), 1, "{code}: asked once");
-        assert!(is_pending(&world).await, "{code}");
-        if code == 423 {
-            let told = world.seen(1, is_notify).await;
-            assert_eq!(told.len(), 1, "{told:?}");
-            world.until(&describe(), |tenant| tenant["shards"][0]["is_pending_compute_notification"] == false).await;
-        }
+        let shard = &world.get(&format!("/control/v1/tenant/{}", tenant(number))).await["shards"][0];
+        assert_eq!(shard["is_pending_compute_notification"], true, "{code}");
+    }
+    world.seen(codes.len(), is_notify).await;
+    for number in 0..codes.len() {
+        let told = |tenant: &Value| tenant["shards"][0]["is_pending_compute_notification"] == false;
+        world.until(&format!("/control/v1/tenant/{}", tenant(number)), told).await;
     }
 }
 

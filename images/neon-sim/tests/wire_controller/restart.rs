@@ -31,7 +31,8 @@ async fn two_tenants(flags: &[&str]) -> World {
 }
 
 fn re_attach(seen: &[crate::recorder::Seen], node: u64) -> Value {
-    let call = seen.iter().find(|call| call.path == "/upcall/v1/re-attach" && call.body["node_id"] == node);
+    let mut answered = seen.iter().filter(|call| call.path == "/upcall/v1/re-attach" && call.status.is_some());
+    let call = answered.find(|call| call.body["node_id"] == node);
     call.unwrap_or_else(|| panic!("no re-attach of {node}: {seen:#?}")).answer.clone()
 }
 

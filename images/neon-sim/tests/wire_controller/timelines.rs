@@ -242,5 +242,8 @@ async fn a_timeline_is_deleted_everywhere_and_its_id_is_spent() {
         format!("Error deleting timeline {ONE} on {A} on node 1 (127.0.0.1): pageserver API: Precondition failed: ");
     assert!(status == 500 && why.starts_with(&begin), "{status} {why}");
     let seen = world.seen(4, |call| call.path == one).await;
-    assert!(seen.iter().filter(|call| call.to.starts_with("sk")).all(|call| call.answer == existed), "{seen:#?}");
+    assert!(
+        seen.iter().filter(|call| call.path == one && call.to.starts_with("sk")).all(|call| call.answer == existed),
+        "{seen:#?}"
+    );
 }
