@@ -1,6 +1,6 @@
 #!/bin/bash
 # Makes the images that the templates and the tests use, each only if it isn't there or out of date.
-# usage: images.sh [base] [etcd] [postgres] [probe-target]     (all, if none is named)
+# usage: images.sh [base] [busybox] [etcd] [postgres] [neon-sim] [probe-target]     (all, if none is named)
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$here")
 # shellcheck source=scripts/lib.sh
@@ -28,34 +28,38 @@ busybox() { from_base convoke-test/busybox:latest "$root/images/busybox"; }
 etcd() { from_base convoke/etcd:3.4 "$root/images/etcd"; }
 postgres() { from_base convoke/postgres:15 "$root/images/postgres"; }
 
-probe-target() {
-  local out="$root/target/images" binary="$root/target/$PLATFORM/image/probe-target"
+# static_image PACKAGE REPOSITORY: a program of the workspace, linked statically and packed by its own archive.sh.
+static_image() {
+  local package=$1 repository=$2 out="$root/target/images" binary="$root/target/$PLATFORM/image/$1"
   mkdir -p "$out"
   # With --target, the flag is for the program alone and not for the macros that run while building.
   (cd "$root" && RUSTFLAGS='-C target-feature=+crt-static' \
-    cargo build --quiet --profile image --package probe-target --target "$PLATFORM")
-  "$root/images/probe-target/archive.sh" "$binary" "$out/probe-target.tar"
+    cargo build --quiet --profile image --package "$package" --target "$PLATFORM")
+  "$root/images/$package/archive.sh" "$binary" "$out/$package.tar"
   local there=yes config tag
-  while read -r config tag; do
+  while read -r config tag || [[ -n $config ]]; do
     [[ $(image_id "$tag") == "sha256:$config" ]] || there=no
-  done < <(tar --extract --to-stdout --file "$out/probe-target.tar" ./manifest.json | tr '{' '\n' |
+  done < <(tar --extract --to-stdout --file "$out/$package.tar" ./manifest.json | tr '{' '\n' |
     sed -n 's/.*"Config":"\([0-9a-f]*\).*"RepoTags":\["\([^"]*\)".*/\1 \2/p')
   if [[ $there == yes ]]; then
-    say "image convoke-test/probe-target is there"
+    say "image $repository is there"
     return
   fi
-  say "loading convoke-test/probe-target"
-  load_archive "$out/probe-target.tar"
+  say "loading $repository"
+  load_archive "$out/$package.tar"
   # The tags have moved: what they were on before is of no use to anyone.
-  engine POST "/images/prune?filters=$(urlencode '{"dangling":["true"],"label":["convoke.image=probe-target"]}')" >/dev/null
+  engine POST "/images/prune?filters=$(urlencode "{\"dangling\":[\"true\"],\"label\":[\"convoke.image=$package\"]}")" >/dev/null
 }
+
+probe-target() { static_image probe-target convoke-test/probe-target; }
+neon-sim() { static_image neon-sim convoke/neon-sim; }
 
 need curl curl ca-certificates
 engine_answers || die "no engine answers at ${DOCKER_HOST:-unix:///var/run/docker.sock}; make engine helps"
-if [[ $# == 0 ]]; then set -- probe-target base busybox etcd postgres; fi
+if [[ $# == 0 ]]; then set -- probe-target base busybox etcd postgres neon-sim; fi
 for image in "$@"; do
   case $image in
-    base | busybox | etcd | postgres | probe-target) "$image" ;;
-    *) die "no image $image; there are base, busybox, etcd, postgres and probe-target" ;;
+    base | busybox | etcd | postgres | neon-sim | probe-target) "$image" ;;
+    *) die "no image $image; there are base, busybox, etcd, postgres, neon-sim and probe-target" ;;
   esac
 done

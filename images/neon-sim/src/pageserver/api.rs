@@ -1,0 +1,319 @@
+//! The pageserver's HTTP API, as far as it is about management.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{any, get, post, put};
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
+
+use super::tenants::{Shard, no_tenant};
+use super::{Pageserver, create, utilization};
+use crate::http::{Answer, ApiError, Body, answer, in_path, null, with_fallbacks};
+use crate::ids::{Lsn, TenantShardId, TimelineId};
+use crate::wire::location::{LocationConfig, LocationList, LocationMode};
+use crate::wire::stamp::Stamp;
+use crate::wire::timeline::{
+    ArchivalConfig, LsnLease, LsnLeaseRequest, SecondaryProgress, ShardSplitAnswer, ShardSplitRequest,
+    TimelineCreateRequest, TimelineInfo,
+};
+use crate::wire::utilization::PageserverUtilization;
+
+type Server = State<Arc<Pageserver>>;
+
+/// A lease lasts as long as the real program's default.
+const LEASE: SignedDuration = SignedDuration::from_mins(10);
+
+pub fn router(server: Arc<Pageserver>) -> Router {
+    let router = Router::new()
+        .route("/v1/status", get(status))
+        .route("/metrics", get(metrics))
+        .route("/v1/utilization", get(utilized))
+        .route("/v1/reload_auth_validation_keys", post(reload_keys))
+        .route("/v1/location_config", get(locations))
+        .route("/v1/location_config/{shard}", get(location))
+        .route("/v1/tenant", get(tenants))
+        .route("/v1/tenant/{shard}", get(tenant).delete(delete_tenant))
+        .route("/v1/tenant/{shard}/location_config", put(put_location))
+        .route("/v1/tenant/{shard}/shard_split", put(shard_split))
+        .route("/v1/tenant/{shard}/wait_lsn", post(wait_lsn))
+        .route("/v1/tenant/{shard}/secondary/download", post(secondary_download))
+        .route("/v1/tenant/{shard}/secondary/status", get(secondary_status))
+        .route("/v1/tenant/{shard}/timeline", get(timelines).post(create_timeline))
+        .route("/v1/tenant/{shard}/timeline/{timeline}", get(timeline).delete(delete_timeline))
+        .route("/v1/tenant/{shard}/timeline/{timeline}/archival_config", put(archival_config))
+        .route("/v1/tenant/{shard}/timeline/{timeline}/lsn_lease", post(lsn_lease))
+        .route("/v1/tenant/{shard}/timeline/{timeline}/get_lsn_by_timestamp", get(lsn_by_timestamp));
+    with_fallbacks(without_pages(router)).with_state(server)
+}
+
+/// Calls which the real program answers from pages.
+fn without_pages(mut router: Router<Arc<Pageserver>>) -> Router<Arc<Pageserver>> {
+    for call in ["synthetic_size", "scan_remote_storage", "heatmap_upload"] {
+        router = router.route(&format!("/v1/tenant/{{shard}}/{call}"), any(async move || ApiError::no_pages(call)));
+    }
+    for call in [
+        "checkpoint",
+        "compact",
+        "detach_ancestor",
+        "do_gc",
+        "get_timestamp_of_lsn",
+        "getpage",
+        "import_basebackup",
+        "import_wal",
+        "keyspace",
+        "layer",
+        "download_remote_layers",
+    ] {
+        let path = format!("/v1/tenant/{{shard}}/timeline/{{timeline}}/{call}");
+        router = router.route(&path, any(async move || ApiError::no_pages(call)));
+    }
+    router
+}
+
+fn shard_id(text: &str) -> Result<TenantShardId, ApiError> {
+    in_path("tenant_shard_id", text)
+}
+
+fn both_ids((shard, timeline): &(String, String)) -> Result<(TenantShardId, TimelineId), ApiError> {
+    Ok((shard_id(shard)?, in_path("timeline_id", timeline)?))
+}
+
+async fn status(State(server): Server) -> Json<Value> {
+    Json(json!({ "id": server.config.id }))
+}
+
+async fn metrics() -> &'static str {
+    "# neon-sim: a simulation has nothing to measure\n"
+}
+
+/// There are no keys: tokens aren't checked.
+async fn reload_keys() -> Json<()> {
+    null()
+}
+
+async fn utilized(State(server): Server) -> Answer<PageserverUtilization> {
+    utilization::measure(&server.workdir, &server.tenants)
+        .map(Json)
+        .map_err(|error| ApiError::Internal(format!("can't measure the disk: {error}")))
+}
+
+async fn locations(State(server): Server) -> Json<LocationList> {
+    Json(server.tenants.locations())
+}
+
+async fn location(State(server): Server, Path(shard): Path<String>) -> Answer<LocationConfig> {
+    server.tenants.location(shard_id(&shard)?).map(Json)
+}
+
+#[derive(Deserialize)]
+struct LocationQuery {
+    /// A shard that becomes stale flushes first, for at most this time.
+    flush_ms: Option<u64>,
+}
+
+async fn put_location(
+    State(server): Server,
+    Path(shard): Path<String>,
+    Query(query): Query<LocationQuery>,
+    Body(location): Body<LocationConfig>,
+) -> Result<Response, ApiError> {
+    let id = shard_id(&shard)?;
+    let (mode, before) = (location.mode, server.unvalidated(Some(id)));
+    let put = server.tenants.put(id, location)?;
+    match mode {
+        LocationMode::AttachedStale => {
+            server.tenants.write_heatmap(id)?;
+            if query.flush_ms.is_some() {
+                server.validate(before).await;
+            }
+        }
+        // What is queued for deletion goes in the background, after the answer.
+        LocationMode::Detached if !before.is_empty() => {
+            tokio::spawn(async move { server.validate(before).await });
+        }
+        _ => {}
+    }
+    Ok(put.map_or_else(|| null().into_response(), |answer| Json(answer).into_response()))
+}
+
+/// What is told of a tenant shard; a list has less of it.
+#[derive(Serialize)]
+struct TenantInfo {
+    id: TenantShardId,
+    state: Value,
+    current_physical_size: u64,
+    attachment_status: Value,
+    generation: Option<u32>,
+    #[serde(flatten)]
+    detail: Option<TenantDetail>,
+}
+
+#[derive(Serialize)]
+struct TenantDetail {
+    walredo: Value,
+    timelines: Vec<TimelineId>,
+}
+
+fn tenant_info(id: TenantShardId, shard: &Shard, detail: Option<TenantDetail>) -> TenantInfo {
+    TenantInfo {
+        id,
+        state: json!({ "slug": "Active" }),
+        current_physical_size: shard.timelines.values().map(|timeline| timeline.physical_size()).sum(),
+        attachment_status: json!({ "slug": "attached" }),
+        generation: shard.location.generation.map(|generation| generation.0),
+        detail,
+    }
+}
+
+async fn tenants(State(server): Server) -> Json<Vec<TenantInfo>> {
+    let attached = |(id, shard): (&TenantShardId, &Shard)| {
+        shard.location.mode.is_attached().then(|| tenant_info(*id, shard, None))
+    };
+    Json(server.tenants.each(attached).into_iter().flatten().collect())
+}
+
+async fn tenant(State(server): Server, Path(shard): Path<String>) -> Answer<TenantInfo> {
+    let id = shard_id(&shard)?;
+    server.tenants.with_attached(id, |shard| {
+        let walredo = json!({ "last_redo_at": null, "process": null });
+        let detail = TenantDetail { walredo, timelines: shard.timelines.keys().copied().collect() };
+        Ok(Json(tenant_info(id, shard, Some(detail))))
+    })
+}
+
+async fn delete_tenant(State(server): Server, Path(shard): Path<String>) -> Answer<()> {
+    server.tenants.delete(shard_id(&shard)?)?;
+    Ok(null())
+}
+
+async fn shard_split(
+    State(server): Server,
+    Path(shard): Path<String>,
+    Body(request): Body<ShardSplitRequest>,
+) -> Answer<ShardSplitAnswer> {
+    let new_shards = server.tenants.split(shard_id(&shard)?, &request)?;
+    Ok(Json(ShardSplitAnswer { new_shards }))
+}
+
+/// Timelines and positions, and the time to wait for them.
+#[derive(Deserialize)]
+struct WaitLsn {
+    timeout: Duration,
+    #[serde(flatten)]
+    timelines: HashMap<TimelineId, Lsn>,
+}
+
+/// 200 when all positions are there, 202 when the time was over first, 404 for an unknown timeline.
+async fn wait_lsn(State(server): Server, Path(shard): Path<String>, Body(wait): Body<WaitLsn>) -> Response {
+    let id = match shard_id(&shard) {
+        Ok(id) => id,
+        Err(error) => return error.into_response(),
+    };
+    let deadline = Instant::now() + wait.timeout;
+    loop {
+        let changed = server.tenants.changed.notified();
+        let last =
+            |timeline: &TimelineId| create::info(&server.tenants, id, *timeline).map(|info| info.last_record_lsn);
+        let reached = wait.timelines.iter().map(|(timeline, lsn)| last(timeline).map(|last| last >= *lsn));
+        match reached.collect::<Result<Vec<_>, _>>() {
+            Err(_) => return answer(StatusCode::NOT_FOUND, ()),
+            Ok(reached) if reached.iter().all(|reached| *reached) => return null().into_response(),
+            Ok(_) => {}
+        }
+        if timeout_at(deadline, changed).await.is_err() {
+            return answer(StatusCode::ACCEPTED, ());
+        }
+    }
+}
+
+async fn secondary_download(State(server): Server, Path(shard): Path<String>) -> Answer<SecondaryProgress> {
+    server.tenants.download(shard_id(&shard)?).map(Json)
+}
+
+async fn secondary_status(State(server): Server, Path(shard): Path<String>) -> Answer<SecondaryProgress> {
+    server.tenants.with_secondary(shard_id(&shard)?, |shard| Json(shard.download.clone()))
+}
+
+async fn timelines(State(server): Server, Path(shard): Path<String>) -> Answer<Vec<TimelineInfo>> {
+    let id = shard_id(&shard)?;
+    server.tenants.with_attached(id, |shard| Ok(Json(shard.timelines.values().map(|it| it.info(id)).collect())))
+}
+
+async fn create_timeline(
+    State(server): Server,
+    Path(shard): Path<String>,
+    Body(request): Body<TimelineCreateRequest>,
+) -> Result<Response, ApiError> {
+    let info = create::create(&server, shard_id(&shard)?, &request).await?;
+    Ok(answer(StatusCode::CREATED, info))
+}
+
+#[derive(Deserialize)]
+struct TimelineQuery {
+    #[serde(rename = "include-image-consistent-lsn", default)]
+    image_consistent_lsn: bool,
+}
+
+async fn timeline(
+    State(server): Server,
+    Path(ids): Path<(String, String)>,
+    Query(query): Query<TimelineQuery>,
+) -> Answer<TimelineInfo> {
+    let (id, timeline) = both_ids(&ids)?;
+    let mut info = create::info(&server.tenants, id, timeline)?;
+    if query.image_consistent_lsn {
+        info.image_consistent_lsn = Some(Lsn(info.initdb_lsn.0.saturating_sub(1)));
+    }
+    Ok(Json(info))
+}
+
+async fn delete_timeline(State(server): Server, Path(ids): Path<(String, String)>) -> Result<Response, ApiError> {
+    let (id, timeline) = both_ids(&ids)?;
+    Ok(answer(create::delete(&server.tenants, id, timeline)?, ()))
+}
+
+async fn archival_config(
+    State(server): Server,
+    Path(ids): Path<(String, String)>,
+    Body(request): Body<ArchivalConfig>,
+) -> Answer<()> {
+    let (id, timeline) = both_ids(&ids)?;
+    create::archive(&server.tenants, id, timeline, request.state)?;
+    Ok(null())
+}
+
+/// Nothing is ever collected here, so a lease is just granted.
+async fn lsn_lease(
+    State(server): Server,
+    Path(ids): Path<(String, String)>,
+    Body(request): Body<LsnLeaseRequest>,
+) -> Answer<LsnLease> {
+    let (id, timeline) = both_ids(&ids)?;
+    let info = create::info(&server.tenants, id, timeline)?;
+    if request.lsn < info.applied_gc_cutoff_lsn {
+        let cutoff = info.applied_gc_cutoff_lsn;
+        return Err(ApiError::Internal(format!(
+            "tried to request an lsn lease for an lsn below the latest gc cutoff. requested at {} gc cutoff {cutoff}",
+            request.lsn
+        )));
+    }
+    Ok(Json(LsnLease { valid_until: Stamp::in_the_future(LEASE) }))
+}
+
+/// After initdb alone there is no commit to look for: the recorded answer.
+async fn lsn_by_timestamp(State(server): Server, Path(ids): Path<(String, String)>) -> Answer<Value> {
+    let (id, timeline) = both_ids(&ids)?;
+    let info = create::info(&server.tenants, id, timeline).map_err(|error| match error {
+        ApiError::NotFound(_) => no_tenant(id),
+        other => other,
+    })?;
+    Ok(Json(json!({ "lsn": info.initdb_lsn, "kind": "nodata" })))
+}
