@@ -1,5 +1,8 @@
 //! The critical path: which component was ready last, what held it up, and what held that up in turn.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::stages::{Spent, Stage, spent};
@@ -14,6 +17,8 @@ pub struct Leg {
     pub component: ComponentName,
     /// The peer that it could go on after; None: nobody held it up, and its part begins with the run.
     pub after: Option<After>,
+    /// Peers that were ready at about the same moment, and that it and they needed each other for: neither came first.
+    pub together_with: Vec<ComponentName>,
     /// When its part begins.
     pub from: Stamp,
     /// When it ends: the next one could go on, or the run was over.
@@ -21,6 +26,10 @@ pub struct Leg {
     /// What the time in between was spent on.
     pub stages: Vec<Spent>,
 }
+
+/// Members of a cycle that are ready within such a time are ready together: it is the longest pause between probes, so
+/// their order says nothing.
+const TOGETHER: Duration = Duration::from_millis(250);
 
 /// What let a component go on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -39,11 +48,13 @@ pub fn critical_path(timeline: &Timeline) -> Vec<Leg> {
     let mut legs: Vec<Leg> = Vec::new();
     loop {
         let seen = |release: &Release| legs.iter().any(|leg| leg.component == release.by);
-        let release = held_up_by(timeline, &name, until).filter(|release| release.by != name && !seen(release));
+        let together_with = companions(timeline, &name, until);
+        let release = held_up_by(timeline, &name, until, &together_with);
+        let release = release.filter(|release| release.by != name && !seen(release));
         let from = release.as_ref().map_or_else(Stamp::default, |release| release.at);
         let stages = spent(timeline, &name, from, until);
         let after = release.as_ref().map(|at| After { component: at.by.clone(), phase: at.phase });
-        legs.push(Leg { component: name, after, from, until, stages });
+        legs.push(Leg { component: name, after, together_with, from, until, stages });
         match release {
             Some(release) => (name, until) = (release.by, release.at),
             None => break,
@@ -72,12 +83,46 @@ fn destination(timeline: &Timeline) -> Option<(ComponentName, Stamp)> {
     }
 }
 
+/// Peers that a component was ready together with: each needed the other, and they were ready at about this moment.
+fn companions(timeline: &Timeline, name: &ComponentName, until: Stamp) -> Vec<ComponentName> {
+    let is_close = |release: &Release| until.0.checked_sub(release.at.0).is_some_and(|gap| gap <= TOGETHER);
+    let releases = timeline.releases(name).into_iter().filter(|release| !release.is_gate && is_close(release));
+    let mut peers: Vec<ComponentName> =
+        releases.map(|release| release.by).filter(|peer| peer != name && waits_for(timeline, peer, name)).collect();
+    peers.sort();
+    peers.dedup();
+    peers
+}
+
+/// Whether a component was said to wait, without a gate, for another one or for one that waits for it in turn.
+fn waits_for(timeline: &Timeline, name: &ComponentName, other: &ComponentName) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut todo = vec![name];
+    while let Some(next) = todo.pop() {
+        let waits = timeline.tracks.get(next).into_iter().flat_map(|track| &track.waits);
+        for peer in waits.filter(|wait| wait.gate.is_none()).flat_map(|wait| &wait.on) {
+            if peer == other {
+                return true;
+            }
+            if seen.insert(peer) {
+                todo.push(peer);
+            }
+        }
+    }
+    false
+}
+
 /// The peer that a component waited for last before this moment.
-fn held_up_by(timeline: &Timeline, name: &ComponentName, until: Stamp) -> Option<Release> {
+fn held_up_by(
+    timeline: &Timeline,
+    name: &ComponentName,
+    until: Stamp,
+    companions: &[ComponentName],
+) -> Option<Release> {
     let track = timeline.tracks.get(name)?;
     let counts = |release: &Release| {
-        let is_known = timeline.tracks.contains_key(&release.by);
-        is_known && release.at <= until && (release.is_gate || mattered(track, release, until))
+        let is_eligible = timeline.tracks.contains_key(&release.by) && !companions.contains(&release.by);
+        is_eligible && release.at <= until && (release.is_gate || mattered(track, release, until))
     };
     timeline.releases(name).into_iter().rev().find(counts)
 }

@@ -156,7 +156,7 @@ fn a_chain_of_gates_is_followed_to_its_begin() {
 }
 
 #[test]
-fn of_members_that_need_each_other_the_path_names_each_once() {
+fn members_that_need_each_other_are_ready_together() {
     let run = Run::of(&["controller", "pageserver"])
         .need(300, "controller", &["pageserver"])
         .need(300, "pageserver", &["controller"])
@@ -167,11 +167,23 @@ fn of_members_that_need_each_other_the_path_names_each_once() {
     controller   -----------=======++++++++++++++++++++++++++++++++++++++++#  1.20 s
     pageserver   -----------================================+++++++++++++++#  1.19 s
     - created  = started  + live  # ready  (0 to 1.21 s)
-    last: controller, by way of pageserver:
-      pageserver   1.19 s  prepare 20 ms, queue 15 ms, start 215 ms, boot 640 ms, probe 290 ms
-      controller    20 ms  once pageserver was ready: probe 10 ms, confirm 10 ms
+    last: controller (together with pageserver: they need each other), prepare 20 ms, start 210 ms, boot 150 ms, probe 800 ms
     starts: 2 in 5 ms, none waited for readiness (none was ready yet)
     ");
+}
+
+#[test]
+fn a_member_that_is_ready_long_before_the_other_held_it_up() {
+    let run = Run::of(&["controller", "pageserver"])
+        .need(300, "controller", &["pageserver"])
+        .need(300, "pageserver", &["controller"])
+        .boots("controller", [40, 250, 400, 1500])
+        .boots("pageserver", [45, 260, 900, 1100])
+        .ends(1510, Outcome::Ready);
+    let path = critical_path(&run.timeline());
+    let names: Vec<&str> = path.iter().map(|leg| leg.component.as_str()).collect();
+    assert_eq!(names, ["pageserver", "controller"]);
+    assert!(path.iter().all(|leg| leg.together_with.is_empty()), "{path:?}");
 }
 
 #[test]
@@ -215,9 +227,7 @@ fn a_replacement_s_time_goes_into_stopping_the_old_one() {
         .boots("web", [10_030, 10_250, 10_300, 10_300])
         .ends(10_310, Outcome::Ready);
     // One bar compares with nothing.
-    insta::assert_snapshot!(at_the_end(&run.timeline()), @r"
-      last: web, replace 10.0 s, start 220 ms
-    ");
+    assert_eq!(at_the_end(&run.timeline()), "  last: web, replace 10.0 s, start 220 ms");
     insta::assert_snapshot!(drawn(&run.timeline(), 80), @r"
     web   ----------------------------------------------------#  10.3 s, replaced
     and 1 ready already

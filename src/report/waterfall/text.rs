@@ -9,13 +9,14 @@ use super::stages::Spent;
 use super::starts::{GateWait, Starts, starts};
 use super::timeline::Timeline;
 use crate::event::{Outcome, Phase};
+use crate::names::ComponentName;
 use crate::units::human;
 
 /// At the end of a start, bars are drawn from so many components started on: one bar compares with nothing.
 const FEWEST_BARS: usize = 2;
 /// And of more components than this only some.
 const MOST_BARS: usize = 20;
-/// At most so many waits in a line.
+/// At most so many waits or names in a line.
 const WAITS_SHOWN: usize = 4;
 /// Stages that took a smaller part than this of their time aren't told.
 const SMALLEST_PART: u32 = 100;
@@ -99,7 +100,7 @@ fn path_lines(timeline: &Timeline, theme: Theme) -> Vec<String> {
     let Some((last, before)) = path.split_last() else { return Vec::new() };
     let title = if timeline.outcome == Some(Outcome::Ready) { "last" } else { "failed" };
     if before.is_empty() {
-        return vec![format!("  {title}: {}, {}", last.component, stages(last, theme))];
+        return vec![format!("  {title}: {}{}, {}", last.component, companions(last), stages(last, theme))];
     }
     let names: Vec<&str> = before.iter().map(|leg| leg.component.as_str()).collect();
     let mut lines = vec![format!("  {title}: {}, by way of {}:", last.component, names.join(", "))];
@@ -110,9 +111,23 @@ fn path_lines(timeline: &Timeline, theme: Theme) -> Vec<String> {
             .after
             .as_ref()
             .map_or(String::new(), |after| format!("once {} {}: ", after.component, reached(after.phase)));
-        lines.push(format!("    {:<width$}  {took:>7}  {after}{}", leg.component, stages(leg, theme)));
+        let line =
+            format!("    {:<width$}  {took:>7}  {after}{}{}", leg.component, stages(leg, theme), companions(leg));
+        lines.push(line);
     }
     lines
+}
+
+/// ` (together with a, b: they need each other)`.
+fn companions(leg: &Leg) -> String {
+    let names: Vec<&str> = leg.together_with.iter().take(WAITS_SHOWN).map(ComponentName::as_str).collect();
+    let more = leg.together_with.len().saturating_sub(WAITS_SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!(" (together with {}{more}: they need each other)", names.join(", "))
+    }
 }
 
 /// `create 30 ms, start 210 ms, boot 1.26 s`.
