@@ -164,15 +164,15 @@ fn starts_line(starts: &Starts) -> Option<String> {
     Some(format!("  starts: {}{within}, {}", starts.calls, parts.join("; ")))
 }
 
-/// The strongest that can be said where no gate was in the way.
+/// How starts that no gate was in the way of went out.
 fn before_first_ready(starts: &Starts) -> String {
     match (starts.first_ready, starts.after_first_ready) {
-        (None, _) => String::new(),
-        (Some(_), 0) => " (none was ready yet)".to_owned(),
-        (Some(at), late) => {
+        (Some(at), late) if late > 0 => {
             let before = starts.calls - late;
             format!(" ({before} before the first was ready at {}, {late} after)", human(at.0))
         }
+        // The strongest that can be said.
+        _ => " (none was ready yet)".to_owned(),
     }
 }
 
