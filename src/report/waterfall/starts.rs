@@ -19,6 +19,8 @@ pub struct Starts {
     pub first_ready: Option<Stamp>,
     /// Calls that were issued after that.
     pub after_first_ready: usize,
+    /// So many of those had to have their image pulled or built, and it came after that, too.
+    pub after_for_image: usize,
     /// Gates that held a start back.
     pub waited: Vec<GateWait>,
 }
@@ -64,9 +66,18 @@ pub fn starts(timeline: &Timeline) -> Option<Starts> {
         steps.iter().find(|step| step.phase.is_settled()).map(|step| step.at)
     };
     let first_ready = started.iter().filter_map(|(name, _)| first_settled(name)).min();
-    let after_first_ready = started.iter().filter(|(_, at)| first_ready.is_some_and(|ready| *at > ready)).count();
-    let waited = gate_waits(timeline);
-    Some(Starts { calls: started.len(), first, last, first_ready, after_first_ready, waited })
+    let is_late = |at: Stamp| first_ready.is_some_and(|ready| at > ready);
+    let image_is_late = |name: &ComponentName| timeline.tracks.get(name)?.image.filter(|at| is_late(*at));
+    let late = || started.iter().filter(|(_, at)| is_late(*at));
+    Some(Starts {
+        calls: started.len(),
+        first,
+        last,
+        first_ready,
+        after_first_ready: late().count(),
+        after_for_image: late().filter_map(|(name, _)| image_is_late(name)).count(),
+        waited: gate_waits(timeline),
+    })
 }
 
 fn gate_waits(timeline: &Timeline) -> Vec<GateWait> {

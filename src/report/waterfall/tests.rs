@@ -310,6 +310,10 @@ fn starts_that_waited_for_nothing_are_told_from_those_at_a_gate() {
             "starts: 2 in 360 ms, none waited for readiness (1 before the first was ready at 300 ms, 1 after)"
         )
     );
+    let image = EventKind::ImageReady { image: "far".into(), how: "pulled".into(), components: vec![name("b")] };
+    let mut far = Run(in_turn.0.clone());
+    far.add(390, image);
+    assert!(at_the_end(&far.timeline()).ends_with("ready at 300 ms, 1 after, for an image)"));
     let after_start = in_turn.gate(30, "b", "a", Phase::Started);
     assert!(at_the_end(&after_start.timeline()).ends_with("1 for a start: b until a had started"));
     let gated = Run::of(&["a", "b"])

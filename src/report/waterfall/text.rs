@@ -169,7 +169,12 @@ fn before_first_ready(starts: &Starts) -> String {
     match (starts.first_ready, starts.after_first_ready) {
         (Some(at), late) if late > 0 => {
             let before = starts.calls - late;
-            format!(" ({before} before the first was ready at {}, {late} after)", human(at.0))
+            let images = match starts.after_for_image {
+                0 => String::new(),
+                all if all == late => ", for an image".to_owned(),
+                some => format!(", {some} of them for an image"),
+            };
+            format!(" ({before} before the first was ready at {}, {late} after{images})", human(at.0))
         }
         // The strongest that can be said.
         _ => " (none was ready yet)".to_owned(),
