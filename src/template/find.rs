@@ -19,11 +19,16 @@ const TEXT: &str = "compose.yaml.j2";
 const LIMIT: u64 = 4 << 20;
 
 /// The templates that are part of the program: name, manifest, text.
-const BUILT_IN: [(&str, &str, &str); 2] = [
+const BUILT_IN: [(&str, &str, &str); 3] = [
     (
         "etcd",
         include_str!("../../compose-templates/etcd/template.yaml"),
         include_str!("../../compose-templates/etcd/compose.yaml.j2"),
+    ),
+    (
+        "neon",
+        include_str!("../../compose-templates/neon/template.yaml"),
+        include_str!("../../compose-templates/neon/compose.yaml.j2"),
     ),
     (
         "postgres",

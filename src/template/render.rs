@@ -99,6 +99,9 @@ impl Template {
 
     /// What failed, at its place in the template's text.
     fn failure(&self, error: &minijinja::Error) -> Diagnostic {
+        if let Some(Refusal(why)) = std::error::Error::source(error).and_then(|source| source.downcast_ref()) {
+            return Diagnostic::error_without_place(format!("template {}: {why}", self.name));
+        }
         let what =
             error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()));
         let message = format!("template {} can't be rendered: {what}", self.name);
@@ -115,6 +118,16 @@ impl Template {
         let names: Vec<_> = self.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
         diagnostic.hint(format!("the template's parameters are {}", names.join(", ")))
     }
+}
+
+/// Why a template's own text refused the parameters, as in `{{ fail("…") }}`: for rules that a manifest can't state.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Refusal(String);
+
+fn fail(why: &str) -> Result<minijinja::Value, minijinja::Error> {
+    let error = minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, "the parameters are refused");
+    Err(error.with_source(Refusal(why.to_owned())))
 }
 
 /// The place of a range of bytes that lies within the text.
@@ -151,6 +164,7 @@ fn environment() -> Environment<'static> {
     for filter in ["safe", "tojson", "escape", "e"] {
         environment.remove_filter(filter);
     }
+    environment.add_function("fail", fail);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_syntax(syntax());
     environment.set_debug(true);

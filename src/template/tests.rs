@@ -48,7 +48,7 @@ fn load(rendered: &Rendered) -> compose::Loaded {
 fn built_in_templates_load_with_their_defaults() {
     let (templates, problems) = list(&[]);
     assert!(problems.is_empty(), "{problems}");
-    assert_eq!(templates.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["etcd", "postgres"]);
+    assert_eq!(templates.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["etcd", "neon", "postgres"]);
     for template in templates {
         let loaded = load(&template.render(&[]).unwrap());
         assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
@@ -177,6 +177,25 @@ fn a_parameter_without_a_default_must_be_set() {
 }
 
 #[test]
+fn a_template_may_refuse_parameters_in_its_own_words() {
+    let manifest = "summary: x\nparameters:\n  n: { type: int }\n";
+    let text = "{% if n == 2 %}\n{{ fail(\"n must be odd, but it is \" ~ n) }}\n{% endif %}\nn: {{ n }}\n";
+    insta::assert_snapshot!(said(manifest, text, &[("n", "2")]), @"error: template mine: n must be odd, but it is 2");
+    assert_eq!(said(manifest, text, &[("n", "3")]), "n: 3\n");
+}
+
+#[test]
+fn neon_has_as_many_nodes_as_asked_for_and_no_gates() {
+    let loaded = load(&built_in("neon", &[("pageservers", "3"), ("safekeepers", "5"), ("images", "sim")]));
+    assert_eq!(loaded.project.services.len(), 3 + 3 + 5);
+    assert!(loaded.project.services.values().all(|service| service.depends_on.is_empty()));
+    let smallest = load(&built_in("neon", &[("pageservers", "1"), ("safekeepers", "1")]));
+    assert_eq!(smallest.project.services.len(), 5);
+    let two = find("neon", &[]).unwrap().render(&set(&[("safekeepers", "2")])).unwrap_err();
+    assert!(two.to_string().contains("safekeepers must be 1, or 3 and more"), "{two}");
+}
+
+#[test]
 fn an_unknown_template_is_named_with_the_closest() {
     insta::assert_snapshot!(find("etdc", &[]).unwrap_err(), @r#"
     error: there is no template "etdc"
@@ -184,7 +203,7 @@ fn an_unknown_template_is_named_with_the_closest() {
     "#);
     insta::assert_snapshot!(find("../../etc", &[]).unwrap_err(), @r#"
     error: there is no template "../../etc"
-      = help: there are etcd, postgres; --template-dir DIR adds those in a folder
+      = help: there are etcd, neon, postgres; --template-dir DIR adds those in a folder
     "#);
 }
 
@@ -335,7 +354,7 @@ fn a_folder_of_the_users_wins() {
     std::fs::create_dir(folder.path().join("broken")).unwrap();
     std::fs::write(folder.path().join("broken/template.yaml"), "summary: x").unwrap();
     let (templates, problems) = list(&directories);
-    assert_eq!(templates.len(), 2, "etcd of the folder and postgres");
+    assert_eq!(templates.len(), 3, "etcd of the folder, neon and postgres");
     assert!(problems.to_string().contains("broken/compose.yaml.j2 can't be read"), "{problems}");
 }
 
