@@ -17,7 +17,7 @@ pack() { # pack DIRECTORY OUT OWNER NAME…: owner, time and order don't depend 
 }
 digest() { sha256sum "$1" | cut -d' ' -f1; }
 
-mkdir -p "$work"/root/{etc,usr/local/bin} "$work"/home/data "$work/archive"
+mkdir -p "$work"/root/{etc,usr/local/bin} "$work"/home/data/.neon "$work/archive"
 mkdir -m 1777 "$work/root/tmp"
 install -m 0755 "$binary" "$work/root/usr/local/bin/neon-sim"
 for name in storage_broker storage_controller pageserver safekeeper; do
@@ -28,7 +28,10 @@ printf 'root:x:0:\nneon:x:1000:\n' >"$work/root/etc/group"
 # glibc's default order asks DNS first in some versions; convoke's addresses are in the hosts file.
 printf 'hosts: files dns\n' >"$work/root/etc/nsswitch.conf"
 pack "$work/root" "$work/archive/program.tar" 0 .
-# A new volume takes its owner from what it is mounted over.
+# A new volume takes its owner from what it is mounted over: as in theirs, /data or /data/.neon, which has an example.
+printf 'id=1234\n' >"$work/home/data/.neon/identity.toml"
+printf '%s\n' "broker_endpoint='http://storage_broker:50051'" "pg_distrib_dir='/usr/local/'" \
+  "listen_pg_addr='0.0.0.0:6400'" "listen_http_addr='0.0.0.0:9898'" >"$work/home/data/.neon/pageserver.toml"
 pack "$work/home" "$work/archive/data.tar" 1000 data
 
 case $(uname -m) in x86_64) architecture=amd64 ;; aarch64) architecture=arm64 ;; *) architecture=$(uname -m) ;; esac
