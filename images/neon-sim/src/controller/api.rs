@@ -8,19 +8,21 @@ use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::model::SafekeeperRecord;
+use super::model::{NodeScheduling, SafekeeperRecord};
 use super::moves::MigrateRequest;
 use super::nodes::NodeConfig;
 use super::peers::CALL_LIMIT;
+use super::safekeeper_moves::SafekeeperMigrate;
 use super::safekeepers::PolicyRequest;
 use super::state::Controller;
 use super::tenant_config::ConfigRequest;
 use super::tenants::{CreateTenant, TenantLocation, TenantPage, TenantPolicy, tenant_not_found};
 use crate::http::{Answer, ApiError, Body, answer, in_path, null, with_fallbacks};
 use crate::ids::{NodeId, TenantId, TenantShardId, TimelineId};
-use crate::wire::timeline::TimelineCreateRequest;
+use crate::wire::timeline::{SecondaryProgress, ShardSplitRequest, TimelineCreateRequest};
 use crate::wire::upcall::{NodeRegister, ReAttachRequest, ValidateRequest};
 
 type Shared = State<Arc<Controller>>;
@@ -50,6 +52,8 @@ fn about_nodes() -> Router<Arc<Controller>> {
         .route("/control/v1/node/{node}", get(get_node))
         .route("/control/v1/node/{node}/shards", get(node_shards))
         .route("/control/v1/node/{node}/config", put(configure_node))
+        .route("/control/v1/node/{node}/drain", put(drain).delete(cancel_drain))
+        .route("/control/v1/node/{node}/fill", put(fill).delete(cancel_fill))
         .route("/control/v1/safekeeper", get(list_safekeepers))
         .route("/control/v1/safekeeper/{id}", get(get_safekeeper).post(upsert_safekeeper))
         .route("/control/v1/safekeeper/{id}/scheduling_policy", post(safekeeper_policy))
@@ -62,16 +66,18 @@ fn about_tenants() -> Router<Arc<Controller>> {
         .route("/v1/tenant/{tenant}", get(pass_through).delete(delete_tenant))
         .route("/v1/tenant/{tenant}/config", get(get_config))
         .route("/v1/tenant/{tenant}/location_config", put(set_location))
-        .route("/v1/tenant/{tenant}/secondary/download", post(pass_through))
+        .route("/v1/tenant/{tenant}/secondary/download", post(download))
         .route("/v1/tenant/{tenant}/timeline", get(pass_through).post(create_timeline))
         .route("/v1/tenant/{tenant}/timeline/{timeline}", delete(delete_timeline).get(pass_through))
         .route("/v1/tenant/{tenant}/timeline/{timeline}/lsn_lease", post(on_all_shards))
         .route("/v1/tenant/{tenant}/timeline/{timeline}/archival_config", put(on_all_shards))
+        .route("/v1/tenant/{tenant}/timeline/{timeline}/safekeeper_migrate", post(safekeeper_migrate))
         .route("/v1/tenant/{tenant}/{*rest}", get(pass_through))
         .route("/control/v1/tenant", get(list_tenants))
         .route("/control/v1/tenant/{tenant}", get(describe_tenant))
         .route("/control/v1/tenant/{tenant}/policy", put(tenant_policy))
         .route("/control/v1/tenant/{tenant}/migrate", put(migrate))
+        .route("/control/v1/tenant/{tenant}/shard_split", put(split))
         .route("/control/v1/tenant/{tenant}/timeline/{timeline}", get(describe_timeline))
         .route("/debug/v1/tenant/{tenant}/locate", get(locate_tenant))
         .route("/debug/v1/tenant/{tenant}/timeline/{timeline}/locate", get(locate_timeline))
@@ -121,6 +127,26 @@ async fn configure_node(
 ) -> Answer<()> {
     controller.configure_node(in_path("node_id", &node)?, config).await?;
     Ok(null())
+}
+
+async fn drain(State(controller): Shared, Path(node): Path<String>) -> Result<Response, ApiError> {
+    controller.start_drain(in_path("node_id", &node)?).await?;
+    Ok(answer(StatusCode::ACCEPTED, Value::Null))
+}
+
+async fn cancel_drain(State(controller): Shared, Path(node): Path<String>) -> Result<Response, ApiError> {
+    controller.cancel_background(in_path("node_id", &node)?, NodeScheduling::Draining).await?;
+    Ok(answer(StatusCode::ACCEPTED, Value::Null))
+}
+
+async fn fill(State(controller): Shared, Path(node): Path<String>) -> Result<Response, ApiError> {
+    controller.start_fill(in_path("node_id", &node)?).await?;
+    Ok(answer(StatusCode::ACCEPTED, Value::Null))
+}
+
+async fn cancel_fill(State(controller): Shared, Path(node): Path<String>) -> Result<Response, ApiError> {
+    controller.cancel_background(in_path("node_id", &node)?, NodeScheduling::Filling).await?;
+    Ok(answer(StatusCode::ACCEPTED, Value::Null))
 }
 
 async fn list_safekeepers(State(controller): Shared) -> Answer<Vec<Value>> {
@@ -177,6 +203,21 @@ async fn set_location(
     Body(to): Body<TenantLocation>,
 ) -> Answer<Value> {
     Ok(controller.set_location(in_path("tenant_shard_id", &shard)?, to).await?.into())
+}
+
+/// How long secondaries may take, in milliseconds.
+#[derive(Debug, Deserialize)]
+struct Download {
+    #[serde(default)]
+    wait_ms: u64,
+}
+
+async fn download(
+    State(controller): Shared,
+    Path(tenant): Path<String>,
+    Query(download): Query<Download>,
+) -> Answer<SecondaryProgress> {
+    Ok(controller.download_secondaries(in_path("tenant_id", &tenant)?, download.wait_ms).await?.into())
 }
 
 async fn create_timeline(
@@ -240,6 +281,28 @@ async fn migrate(
     let work = tokio::spawn(async move { controller.migrate_shard(shard, request).await });
     work.await.map_err(|error| ApiError::Internal(error.to_string()))??;
     Ok(json!({}).into())
+}
+
+async fn split(
+    State(controller): Shared,
+    Path(tenant): Path<String>,
+    Body(request): Body<ShardSplitRequest>,
+) -> Answer<Value> {
+    let tenant: TenantId = in_path("tenant_id", &tenant)?;
+    // Not left half-way when the client hangs up.
+    let work = tokio::spawn(async move { controller.split_tenant(tenant, request).await });
+    Ok(work.await.map_err(|error| ApiError::Internal(error.to_string()))??.into())
+}
+
+async fn safekeeper_migrate(
+    State(controller): Shared,
+    Path((tenant, timeline)): Path<(String, String)>,
+    Body(request): Body<SafekeeperMigrate>,
+) -> Answer<()> {
+    let (tenant, timeline) = (in_path("tenant_id", &tenant)?, in_path("timeline_id", &timeline)?);
+    let work = tokio::spawn(async move { controller.migrate_safekeepers(tenant, timeline, request).await });
+    work.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+    Ok(null())
 }
 
 async fn describe_timeline(
