@@ -1,9 +1,12 @@
-//! Shards that come, go and move: situations 02, 03, 08, 09, 12, 28, 32, 41 and 42 at the pageserver's end.
+//! Shards that come, go and move: situations 02, 03, 08, 09, 10, 12, 28, 32, 41 and 42 at the pageserver's end.
+
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::controller::Controller;
-use crate::node::{MAIN, Node, TENANT, location, msg, temporary};
+use crate::node::{MAIN, Node, PATIENCE, TENANT, location, msg, temporary};
 use crate::pattern::assert_like;
 
 const NO_DOWNLOAD: &str =
@@ -50,8 +53,9 @@ async fn a_tenant_is_attached_changed_and_detached() {
     // Its queued deletions are validated, in the background; once more detached is the same; deleted as well.
     let validate = json!({ "tenants": [{ "id": TENANT, "gen": 1 }] });
     let mut seen = controller.take();
-    while seen.is_empty() {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    let begin = Instant::now();
+    while seen.is_empty() && begin.elapsed() < PATIENCE {
+        sleep(Duration::from_millis(10)).await;
         seen = controller.take();
     }
     assert_eq!(seen, [("validate", validate)]);
@@ -61,6 +65,28 @@ async fn a_tenant_is_attached_changed_and_detached() {
     let unknown = msg(&format!("NotFound: Tenant {TENANT} not found"));
     node.expect("GET", &format!("/v1/tenant/{TENANT}"), Value::Null, 404, unknown).await;
     node.with_timeline().await;
+}
+
+#[tokio::test]
+async fn generations_are_validated_in_the_background() {
+    let controller = Controller::start().await;
+    let node = Node::lone_pageserver(controller.port).await;
+    node.with_timeline().await;
+    controller.take();
+    let path = format!("/v1/tenant/{TENANT}/timeline/{MAIN}");
+    let before = node.expect("GET", &path, Value::Null, 200, json!("<object>")).await;
+    assert_eq!(before["remote_consistent_lsn_visible"], "0/0");
+    let begin = Instant::now();
+    loop {
+        let now = node.expect("GET", &path, Value::Null, 200, json!("<object>")).await;
+        if now["remote_consistent_lsn_visible"] == "0/14D8AB0" {
+            break;
+        }
+        assert!(begin.elapsed() < PATIENCE, "{now}");
+        sleep(Duration::from_millis(200)).await;
+    }
+    // Once is enough.
+    assert_eq!(controller.take(), [("validate", json!({ "tenants": [{ "id": TENANT, "gen": 1 }] }))]);
 }
 
 #[tokio::test]
