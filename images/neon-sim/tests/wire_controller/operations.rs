@@ -174,3 +174,25 @@ async fn a_timeline_gets_other_safekeepers_in_recorded_order() {
     // To fewer, as in 26b.
     world.expect("POST", &migrate, json!({ "new_sk_set": [2, 3] }), 200, Value::Null).await;
 }
+
+#[tokio::test]
+async fn a_migration_with_prewarming_begins_with_a_secondary() {
+    let world = with_timeline(json!({ "Attached": 0 })).await;
+    let describe = format!("/control/v1/tenant/{A}");
+    let migrate = json!({ "node_id": 2, "migration_config": { "override_scheduler": true } });
+    world.expect("PUT", &format!("{describe}/migrate"), migrate, 200, json!({})).await;
+    let is_status = |call: &Seen| call.path.ends_with("/secondary/status");
+    let mut seen = world.seen(1, is_status).await;
+    seen.retain(|call| call.to != "sc" && !is_status(call));
+    let conf = json!({ "heatmap_period": "1m" });
+    let told: Vec<_> = seen
+        .iter()
+        .map(|call| {
+            (call.to.as_str(), call.body["mode"].as_str(), call.body["generation"].as_u64(), &call.body["tenant_conf"])
+        })
+        .collect();
+    let wanted = [("ps-1", Some("AttachedSingle"), Some(1), &conf), ("ps-2", Some("Secondary"), None, &conf)];
+    assert_eq!(told, wanted, "the origin keeps its generation and writes heatmaps from now on");
+    let shard = &world.get(&describe).await["shards"][0];
+    assert_eq!((&shard["node_attached"], &shard["node_secondary"]), (&json!(1), &json!([2])));
+}
