@@ -7,7 +7,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post, put};
+use axum::routing::{any, delete, get, post, put};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -31,7 +31,37 @@ type Shared = State<Arc<Controller>>;
 pub fn router(controller: Arc<Controller>) -> Router {
     let about_tenants =
         about_tenants().route_layer(middleware::from_fn_with_state(Arc::clone(&controller), wait_started));
-    with_fallbacks(about_nodes().merge(about_tenants)).with_state(controller)
+    with_fallbacks(about_nodes().merge(about_tenants).merge(not_simulated())).with_state(controller)
+}
+
+/// What the real program has and this one hasn't: a clear 501 instead of a 404 that looks like a typing mistake.
+fn not_simulated() -> Router<Arc<Controller>> {
+    let paths = [
+        "/upcall/v1/timeline_import_status",
+        "/control/v1/node/{node}/delete",
+        "/control/v1/preferred_azs",
+        "/control/v1/step_down",
+        "/control/v1/metadata_health/{*rest}",
+        "/control/v1/tenant/{tenant}/migrate_secondary",
+        "/control/v1/tenant/{tenant}/cancel_reconcile",
+        "/v1/tenant/{tenant}/timeline/{timeline}/detach_ancestor",
+        "/v1/tenant/{tenant}/timeline/{timeline}/safekeeper_migrate_abort",
+        "/debug/v1/node/{node}/drop",
+        "/debug/v1/tenant/{tenant}/drop",
+        "/debug/v1/tenant/{tenant}/import",
+        "/debug/v1/tenant/{tenant}/timeline/{timeline}/import",
+        "/debug/v1/tombstone",
+        "/debug/v1/scheduler",
+        "/debug/v1/inspect",
+        "/debug/v1/attach-hook",
+        "/debug/v1/consistency_check",
+        "/debug/v1/reconcile_all",
+    ];
+    let refuse = async |method: Method, uri: Uri| {
+        let why = format!("neon-sim doesn't simulate {method} {}", uri.path());
+        ApiError::Plain(StatusCode::NOT_IMPLEMENTED, why)
+    };
+    paths.into_iter().fold(Router::new(), |router, path| router.route(path, any(refuse)))
 }
 
 async fn wait_started(State(controller): Shared, request: Request, next: Next) -> Result<Response, ApiError> {
