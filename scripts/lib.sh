@@ -20,6 +20,19 @@ need() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" >&2
 }
 
+# The programs of a Postgres server, wherever Debian or others put them. Debian's package would make a database cluster
+# and start it: nobody wants one here, and where Postgres wasn't installed before it is told not to.
+postgres_server() {
+  compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && return
+  command -v initdb >/dev/null && command -v postgres >/dev/null && return
+  local config=/etc/postgresql-common/createcluster.conf
+  if is_root && command -v apt-get >/dev/null && [[ ! -e $config ]]; then
+    mkdir -p "$(dirname "$config")"
+    echo 'create_main_cluster = false' >"$config"
+  fi
+  need initdb postgresql
+}
+
 # engine METHOD PATH [curl's arguments]: one call of the engine's API; fails on a status from 400 on.
 engine() {
   local method=$1 path=$2 host=${DOCKER_HOST:-unix:///var/run/docker.sock}; shift 2

@@ -13,4 +13,6 @@ oldest=$(printf '%s\n' "$wanted" "$has" | sort --version-sort | head -n 1)
 need cc gcc libc6-dev
 need curl curl ca-certificates
 need tar tar
+# The tests of images/neon-sim run a Postgres each, from files of their own.
+postgres_server
 say "rustc $has and the tools for building are there"

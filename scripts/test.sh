@@ -15,7 +15,7 @@ elif [[ ${CI:-} == true ]]; then
 else
   say "warning: no engine; the tests that need one are left out"
   export CONVOKE_SKIP_DOCKER=1
-  which=(--workspace --lib --bins --test layers --test contract --test wire_storage)
+  which=(--workspace --lib --bins --test layers --test contract --test wire_storage --test wire_controller)
 fi
 
 # A newer engine, and with it docker compose v2. First, so that the summary of the other tests closes the output.

@@ -50,17 +50,16 @@ pub async fn run(options: Options, faults: Arc<Faults>) -> Result<(), Failure> {
     faults.begin(".".as_ref()).await?;
     let listener = listen::bind("HTTP", &address.to_string()).await?;
     let mut signals = Signals::install()?;
-    let router = http::with_fallbacks(Router::new().route("/status", get(async || ())).route("/metrics", get(metrics)));
+    let router =
+        http::with_fallbacks(Router::new().route("/status", get(async || ())).route("/metrics", get(http::metrics)));
+    let serve = async {
+        faults.hang().await;
+        listen::serve(listener, router);
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
-        () = async {
-            listen::hang_then_serve(&faults, listener, router).await;
-            std::future::pending::<()>().await;
-        } => {}
+        () = serve => {}
         _ = signals.stop() => {}
     }
     Ok(())
-}
-
-async fn metrics() -> &'static str {
-    "# neon-sim: a simulation has nothing to measure\n"
 }

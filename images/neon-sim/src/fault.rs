@@ -35,8 +35,8 @@ impl Faults {
     /// Exit code 2 for what can't be understood.
     pub fn from_environment() -> Result<Self, Failure> {
         let (origin, text) = match std::env::var(VARIABLE) {
-            Ok(text) => (VARIABLE.to_owned(), text),
-            Err(_) => {
+            Ok(text) if !text.trim().is_empty() => (VARIABLE.to_owned(), text),
+            _ => {
                 let file = std::env::var_os(FILE_VARIABLE).map_or_else(|| PathBuf::from(FILE), PathBuf::from);
                 match std::fs::read_to_string(&file) {
                     Ok(text) => (file.display().to_string(), text),
@@ -50,6 +50,9 @@ impl Faults {
 
     /// The faults of a start, before anything else is done. `directory` keeps the count of starts.
     pub async fn begin(&self, directory: &Path) -> Result<(), Failure> {
+        if *self != Self::default() {
+            tracing::warn!("faults were asked for: {self:?}");
+        }
         if let Some(delay) = self.start_delay {
             tracing::warn!("fault start-delay: nothing happens for {delay:?}");
             tokio::time::sleep(delay).await;

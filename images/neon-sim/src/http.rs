@@ -91,6 +91,11 @@ pub fn answer<T: Serialize>(status: StatusCode, body: T) -> Response {
     (status, Json(body)).into_response()
 }
 
+/// `GET /metrics`, so that whoever scrapes it isn't told of an error.
+pub async fn metrics() -> &'static str {
+    "# neon-sim: a simulation has nothing to measure\n"
+}
+
 /// Unknown routes and wrong methods are the same to these programs.
 pub fn with_fallbacks<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     router.fallback(no_route).method_not_allowed_fallback(no_route)

@@ -176,12 +176,6 @@ impl FromStr for NodeId {
 #[serde(transparent)]
 pub struct Generation(pub u32);
 
-impl Generation {
-    pub fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
-    }
-}
-
 impl fmt::Display for Generation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -4,7 +4,6 @@ use axum::Router;
 use tokio::net::TcpListener;
 
 use crate::exit::Failure;
-use crate::fault::Faults;
 
 /// `HOST:PORT`; without a port that can be had, the program can't go on.
 pub async fn bind(what: &str, address: &str) -> Result<TcpListener, Failure> {
@@ -23,10 +22,4 @@ pub fn serve(listener: TcpListener, router: Router) {
             tracing::error!("can't serve HTTP any more: {error}");
         }
     });
-}
-
-/// The same after the fault `hang`, if it was asked for.
-pub async fn hang_then_serve(faults: &Faults, listener: TcpListener, router: Router) {
-    faults.hang().await;
-    serve(listener, router);
 }

@@ -7,20 +7,22 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post, put};
+use axum::routing::{any, delete, get, post, put};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::model::SafekeeperRecord;
+use super::model::{NodeScheduling, SafekeeperRecord};
 use super::moves::MigrateRequest;
 use super::nodes::NodeConfig;
 use super::peers::CALL_LIMIT;
+use super::safekeeper_moves::SafekeeperMigrate;
 use super::safekeepers::PolicyRequest;
 use super::state::Controller;
 use super::tenant_config::ConfigRequest;
 use super::tenants::{CreateTenant, TenantLocation, TenantPage, TenantPolicy, tenant_not_found};
 use crate::http::{Answer, ApiError, Body, answer, in_path, null, with_fallbacks};
 use crate::ids::{NodeId, TenantId, TenantShardId, TimelineId};
-use crate::wire::timeline::TimelineCreateRequest;
+use crate::wire::timeline::{SecondaryProgress, ShardSplitRequest, TimelineCreateRequest};
 use crate::wire::upcall::{NodeRegister, ReAttachRequest, ValidateRequest};
 
 type Shared = State<Arc<Controller>>;
@@ -29,7 +31,37 @@ type Shared = State<Arc<Controller>>;
 pub fn router(controller: Arc<Controller>) -> Router {
     let about_tenants =
         about_tenants().route_layer(middleware::from_fn_with_state(Arc::clone(&controller), wait_started));
-    with_fallbacks(about_nodes().merge(about_tenants)).with_state(controller)
+    with_fallbacks(about_nodes().merge(about_tenants).merge(not_simulated())).with_state(controller)
+}
+
+/// What the real program has and this one hasn't: a clear 501 instead of a 404 that looks like a typing mistake.
+fn not_simulated() -> Router<Arc<Controller>> {
+    let paths = [
+        "/upcall/v1/timeline_import_status",
+        "/control/v1/node/{node}/delete",
+        "/control/v1/preferred_azs",
+        "/control/v1/step_down",
+        "/control/v1/metadata_health/{*rest}",
+        "/control/v1/tenant/{tenant}/migrate_secondary",
+        "/control/v1/tenant/{tenant}/cancel_reconcile",
+        "/v1/tenant/{tenant}/timeline/{timeline}/detach_ancestor",
+        "/v1/tenant/{tenant}/timeline/{timeline}/safekeeper_migrate_abort",
+        "/debug/v1/node/{node}/drop",
+        "/debug/v1/tenant/{tenant}/drop",
+        "/debug/v1/tenant/{tenant}/import",
+        "/debug/v1/tenant/{tenant}/timeline/{timeline}/import",
+        "/debug/v1/tombstone",
+        "/debug/v1/scheduler",
+        "/debug/v1/inspect",
+        "/debug/v1/attach-hook",
+        "/debug/v1/consistency_check",
+        "/debug/v1/reconcile_all",
+    ];
+    let refuse = async |method: Method, uri: Uri| {
+        let why = format!("neon-sim doesn't simulate {method} {}", uri.path());
+        ApiError::Plain(StatusCode::NOT_IMPLEMENTED, why)
+    };
+    paths.into_iter().fold(Router::new(), |router, path| router.route(path, any(refuse)))
 }
 
 async fn wait_started(State(controller): Shared, request: Request, next: Next) -> Result<Response, ApiError> {
@@ -50,6 +82,8 @@ fn about_nodes() -> Router<Arc<Controller>> {
         .route("/control/v1/node/{node}", get(get_node))
         .route("/control/v1/node/{node}/shards", get(node_shards))
         .route("/control/v1/node/{node}/config", put(configure_node))
+        .route("/control/v1/node/{node}/drain", put(drain).delete(cancel_drain))
+        .route("/control/v1/node/{node}/fill", put(fill).delete(cancel_fill))
         .route("/control/v1/safekeeper", get(list_safekeepers))
         .route("/control/v1/safekeeper/{id}", get(get_safekeeper).post(upsert_safekeeper))
         .route("/control/v1/safekeeper/{id}/scheduling_policy", post(safekeeper_policy))
@@ -62,16 +96,18 @@ fn about_tenants() -> Router<Arc<Controller>> {
         .route("/v1/tenant/{tenant}", get(pass_through).delete(delete_tenant))
         .route("/v1/tenant/{tenant}/config", get(get_config))
         .route("/v1/tenant/{tenant}/location_config", put(set_location))
-        .route("/v1/tenant/{tenant}/secondary/download", post(pass_through))
+        .route("/v1/tenant/{tenant}/secondary/download", post(download))
         .route("/v1/tenant/{tenant}/timeline", get(pass_through).post(create_timeline))
         .route("/v1/tenant/{tenant}/timeline/{timeline}", delete(delete_timeline).get(pass_through))
         .route("/v1/tenant/{tenant}/timeline/{timeline}/lsn_lease", post(on_all_shards))
         .route("/v1/tenant/{tenant}/timeline/{timeline}/archival_config", put(on_all_shards))
+        .route("/v1/tenant/{tenant}/timeline/{timeline}/safekeeper_migrate", post(safekeeper_migrate))
         .route("/v1/tenant/{tenant}/{*rest}", get(pass_through))
         .route("/control/v1/tenant", get(list_tenants))
         .route("/control/v1/tenant/{tenant}", get(describe_tenant))
         .route("/control/v1/tenant/{tenant}/policy", put(tenant_policy))
         .route("/control/v1/tenant/{tenant}/migrate", put(migrate))
+        .route("/control/v1/tenant/{tenant}/shard_split", put(split))
         .route("/control/v1/tenant/{tenant}/timeline/{timeline}", get(describe_timeline))
         .route("/debug/v1/tenant/{tenant}/locate", get(locate_tenant))
         .route("/debug/v1/tenant/{tenant}/timeline/{timeline}/locate", get(locate_timeline))
@@ -121,6 +157,26 @@ async fn configure_node(
 ) -> Answer<()> {
     controller.configure_node(in_path("node_id", &node)?, config).await?;
     Ok(null())
+}
+
+async fn drain(State(controller): Shared, Path(node): Path<String>) -> Result<Response, ApiError> {
+    controller.start_drain(in_path("node_id", &node)?).await?;
+    Ok(answer(StatusCode::ACCEPTED, Value::Null))
+}
+
+async fn cancel_drain(State(controller): Shared, Path(node): Path<String>) -> Result<Response, ApiError> {
+    controller.cancel_background(in_path("node_id", &node)?, NodeScheduling::Draining).await?;
+    Ok(answer(StatusCode::ACCEPTED, Value::Null))
+}
+
+async fn fill(State(controller): Shared, Path(node): Path<String>) -> Result<Response, ApiError> {
+    controller.start_fill(in_path("node_id", &node)?).await?;
+    Ok(answer(StatusCode::ACCEPTED, Value::Null))
+}
+
+async fn cancel_fill(State(controller): Shared, Path(node): Path<String>) -> Result<Response, ApiError> {
+    controller.cancel_background(in_path("node_id", &node)?, NodeScheduling::Filling).await?;
+    Ok(answer(StatusCode::ACCEPTED, Value::Null))
 }
 
 async fn list_safekeepers(State(controller): Shared) -> Answer<Vec<Value>> {
@@ -177,6 +233,21 @@ async fn set_location(
     Body(to): Body<TenantLocation>,
 ) -> Answer<Value> {
     Ok(controller.set_location(in_path("tenant_shard_id", &shard)?, to).await?.into())
+}
+
+/// How long secondaries may take, in milliseconds.
+#[derive(Debug, Deserialize)]
+struct Download {
+    #[serde(default)]
+    wait_ms: u64,
+}
+
+async fn download(
+    State(controller): Shared,
+    Path(tenant): Path<String>,
+    Query(download): Query<Download>,
+) -> Answer<SecondaryProgress> {
+    Ok(controller.download_secondaries(in_path("tenant_id", &tenant)?, download.wait_ms).await?.into())
 }
 
 async fn create_timeline(
@@ -240,6 +311,28 @@ async fn migrate(
     let work = tokio::spawn(async move { controller.migrate_shard(shard, request).await });
     work.await.map_err(|error| ApiError::Internal(error.to_string()))??;
     Ok(json!({}).into())
+}
+
+async fn split(
+    State(controller): Shared,
+    Path(tenant): Path<String>,
+    Body(request): Body<ShardSplitRequest>,
+) -> Answer<Value> {
+    let tenant: TenantId = in_path("tenant_id", &tenant)?;
+    // Not left half-way when the client hangs up.
+    let work = tokio::spawn(async move { controller.split_tenant(tenant, request).await });
+    Ok(work.await.map_err(|error| ApiError::Internal(error.to_string()))??.into())
+}
+
+async fn safekeeper_migrate(
+    State(controller): Shared,
+    Path((tenant, timeline)): Path<(String, String)>,
+    Body(request): Body<SafekeeperMigrate>,
+) -> Answer<()> {
+    let (tenant, timeline) = (in_path("tenant_id", &tenant)?, in_path("timeline_id", &timeline)?);
+    let work = tokio::spawn(async move { controller.migrate_safekeepers(tenant, timeline, request).await });
+    work.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+    Ok(null())
 }
 
 async fn describe_timeline(

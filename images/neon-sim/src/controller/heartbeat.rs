@@ -78,10 +78,11 @@ impl Controller {
             }
             activated
         };
-        if activated {
-            if let Err(error) = self.db.set_safekeeper_scheduling(id, SafekeeperScheduling::Active).await {
-                tracing::warn!("safekeeper {id} is Active, but that isn't stored: {error}");
-            }
+        if !activated {
+            return;
+        }
+        if let Err(error) = self.db.set_safekeeper_scheduling(id, SafekeeperScheduling::Active).await {
+            tracing::warn!("safekeeper {id} is Active, but that isn't stored: {error}");
         }
     }
 

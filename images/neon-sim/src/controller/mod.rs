@@ -5,6 +5,7 @@
 
 mod api;
 mod db;
+mod drain;
 mod heartbeat;
 mod hook;
 mod migrate;
@@ -14,9 +15,11 @@ mod nodes;
 mod options;
 mod peers;
 mod reconcile;
+mod safekeeper_moves;
 mod safekeepers;
 mod schedule;
 mod serve;
+mod split;
 mod startup;
 mod state;
 mod tenant_config;

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Method;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
-use super::model::{Availability, Model, Shard};
+use super::model::{Availability, Model, Node, Shard};
 use super::state::Controller;
 use super::tenants::tenant_not_found;
 use crate::client::CallError;
 use crate::http::ApiError;
-use crate::ids::{NodeId, TenantShardId};
+use crate::ids::{NodeId, TenantId, TenantShardId};
 use crate::wire::timeline::SecondaryProgress;
 
 /// How often a destination is asked whether it has downloaded enough.
@@ -94,8 +95,34 @@ impl Controller {
         tracing::warn!("{id} stays: node {destination} hasn't its data after {WARM_UP_LIMIT:?}");
     }
 
+    /// Has all secondaries of a tenant download what there is; answers the sum of what they have.
+    pub async fn download_secondaries(&self, tenant: TenantId, wait_ms: u64) -> Result<SecondaryProgress, ApiError> {
+        self.must_exist(tenant)?;
+        let places: Vec<(TenantShardId, Node)> = {
+            let model = self.model();
+            let secondaries =
+                model.tenant(tenant).flat_map(|shard| shard.intent.secondary.iter().map(|node| (shard.id, *node)));
+            secondaries.filter_map(|(shard, node)| Some((shard, model.nodes.get(&node)?.clone()))).collect()
+        };
+        let mut sum = SecondaryProgress::default();
+        for (shard, node) in places {
+            let path = format!("/v1/tenant/{shard}/secondary/download?wait_ms={wait_ms}");
+            let limit = CALL_LIMIT + Duration::from_millis(wait_ms);
+            let reply = self.ask_node::<()>(&node, Method::POST, &path, None, limit).await;
+            let progress: SecondaryProgress = reply
+                .and_then(|reply| reply.json())
+                .map_err(|error| ApiError::Unavailable(format!("node {}: {error}", node.title())))?;
+            sum.heatmap_mtime = sum.heatmap_mtime.max(progress.heatmap_mtime);
+            sum.layers_downloaded += progress.layers_downloaded;
+            sum.layers_total += progress.layers_total;
+            sum.bytes_downloaded += progress.bytes_downloaded;
+            sum.bytes_total += progress.bytes_total;
+        }
+        Ok(sum)
+    }
+
     /// Whether a secondary has all that the attached one has written down; nothing is written down in the first minute.
-    async fn is_warm(&self, id: TenantShardId, node: NodeId) -> Result<bool, CallError> {
+    pub async fn is_warm(&self, id: TenantShardId, node: NodeId) -> Result<bool, CallError> {
         let Some(node) = self.node(node) else { return Ok(false) };
         let path = format!("/v1/tenant/{id}/secondary/status");
         let progress: SecondaryProgress = self.get_from_node(&node, &path, CALL_LIMIT).await?;

@@ -14,10 +14,11 @@ use super::db::{PendingOp, StoredTimeline};
 use super::hook::SafekeeperName;
 use super::model::{Safekeeper, SafekeeperRecord, SafekeeperScheduling};
 use super::peers::with_retries;
+use super::safekeeper_moves::member;
 use super::state::Controller;
 use crate::http::ApiError;
 use crate::ids::{NodeId, TenantId, TimelineId};
-use crate::wire::safekeeper::{MembershipConfig, SafekeeperMember, SafekeeperTimelineCreate};
+use crate::wire::safekeeper::{MembershipConfig, SafekeeperTimelineCreate};
 use crate::wire::timeline::{PgMajor, TimelineInfo};
 
 /// For a majority of the safekeepers to have a new timeline.
@@ -236,8 +237,6 @@ impl Controller {
 }
 
 fn creation(timeline: &StoredTimeline, members: &[Safekeeper], pg_version: u32) -> SafekeeperTimelineCreate {
-    let member =
-        |at: &Safekeeper| SafekeeperMember { id: at.record.id, host: at.record.host.clone(), pg_port: at.record.port };
     let members = members.iter().map(member).collect();
     SafekeeperTimelineCreate {
         tenant_id: timeline.tenant_id,

@@ -45,12 +45,12 @@ pub async fn run(options: Options, faults: Arc<Faults>) -> Result<(), Failure> {
     let (controller, fatal) = Controller::new(options, db, model, &faults);
     let listener = TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))?;
     tracing::info!("listening on {address}");
+    faults.hang().await;
     let starting = Arc::clone(&controller);
     tokio::spawn(async move {
         Arc::clone(&starting).startup_reconcile().await;
         tokio::join!(Arc::clone(&starting).beat(), try_again(starting));
     });
-    faults.hang().await;
     serve(listener, controller, fatal).await
 }
 

@@ -30,9 +30,10 @@ impl Controller {
     pub async fn startup_reconcile(self: Arc<Self>) {
         let begin = Instant::now();
         let nodes: Vec<Node> = self.model().nodes.values().cloned().collect();
-        let seen = self.scan(&nodes, begin + SCAN_LIMIT).await;
-        tracing::info!("startup scan: {} of {} pageservers answered", seen.len(), nodes.len());
-        if !nodes.is_empty() {
+        let known = nodes.len();
+        let seen = self.scan(nodes, begin + SCAN_LIMIT).await;
+        tracing::info!("startup scan: {} of {known} pageservers answered", seen.len());
+        if known > 0 {
             self.heartbeats().await;
         }
         let strangers = self.take_in(&seen);
@@ -49,9 +50,9 @@ impl Controller {
         }
     }
 
-    async fn scan(self: &Arc<Self>, nodes: &[Node], deadline: Instant) -> BTreeMap<NodeId, Locations> {
+    async fn scan(self: &Arc<Self>, nodes: Vec<Node>, deadline: Instant) -> BTreeMap<NodeId, Locations> {
         let mut scans = JoinSet::new();
-        for node in nodes.iter().cloned() {
+        for node in nodes {
             let controller = Arc::clone(self);
             scans.spawn(async move {
                 let scan = with_retries(RETRIES, || controller.locations(&node, CALL_LIMIT));

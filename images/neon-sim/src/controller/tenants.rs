@@ -103,7 +103,7 @@ impl Controller {
                 shard
             })
             .collect();
-        self.db.add_shards(&shards, None, &[]).await?;
+        self.db.add_shards(&shards).await?;
         self.model().shards.extend(shards.into_iter().map(|shard| (shard.id, shard)));
         Ok(())
     }

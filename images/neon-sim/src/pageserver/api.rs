@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use super::tenants::{Shard, no_tenant};
-use super::{Pageserver, create, utilization};
-use crate::http::{Answer, ApiError, Body, answer, in_path, null, with_fallbacks};
+use super::tenants::Shard;
+use super::{Pageserver, lifecycle, utilization};
+use crate::http::{Answer, ApiError, Body, answer, in_path, metrics, null, with_fallbacks};
 use crate::ids::{Lsn, TenantShardId, TimelineId};
 use crate::wire::location::{LocationConfig, LocationList, LocationMode};
 use crate::wire::stamp::Stamp;
@@ -88,10 +88,6 @@ fn both_ids((shard, timeline): &(String, String)) -> Result<(TenantShardId, Time
 
 async fn status(State(server): Server) -> Json<Value> {
     Json(json!({ "id": server.config.id }))
-}
-
-async fn metrics() -> &'static str {
-    "# neon-sim: a simulation has nothing to measure\n"
 }
 
 /// There are no keys: tokens aren't checked.
@@ -221,7 +217,7 @@ async fn wait_lsn(State(server): Server, Path(shard): Path<String>, Body(wait): 
     loop {
         let changed = server.tenants.changed.notified();
         let last =
-            |timeline: &TimelineId| create::info(&server.tenants, id, *timeline).map(|info| info.last_record_lsn);
+            |timeline: &TimelineId| lifecycle::info(&server.tenants, id, *timeline).map(|info| info.last_record_lsn);
         let reached = wait.timelines.iter().map(|(timeline, lsn)| last(timeline).map(|last| last >= *lsn));
         match reached.collect::<Result<Vec<_>, _>>() {
             Err(_) => return answer(StatusCode::NOT_FOUND, ()),
@@ -252,7 +248,7 @@ async fn create_timeline(
     Path(shard): Path<String>,
     Body(request): Body<TimelineCreateRequest>,
 ) -> Result<Response, ApiError> {
-    let info = create::create(&server, shard_id(&shard)?, &request).await?;
+    let info = lifecycle::create(&server, shard_id(&shard)?, &request).await?;
     Ok(answer(StatusCode::CREATED, info))
 }
 
@@ -268,7 +264,7 @@ async fn timeline(
     Query(query): Query<TimelineQuery>,
 ) -> Answer<TimelineInfo> {
     let (id, timeline) = both_ids(&ids)?;
-    let mut info = create::info(&server.tenants, id, timeline)?;
+    let mut info = lifecycle::info(&server.tenants, id, timeline)?;
     if query.image_consistent_lsn {
         info.image_consistent_lsn = Some(Lsn(info.initdb_lsn.0.saturating_sub(1)));
     }
@@ -277,7 +273,7 @@ async fn timeline(
 
 async fn delete_timeline(State(server): Server, Path(ids): Path<(String, String)>) -> Result<Response, ApiError> {
     let (id, timeline) = both_ids(&ids)?;
-    Ok(answer(create::delete(&server.tenants, id, timeline)?, ()))
+    Ok(answer(lifecycle::delete(&server.tenants, id, timeline)?, ()))
 }
 
 async fn archival_config(
@@ -286,7 +282,7 @@ async fn archival_config(
     Body(request): Body<ArchivalConfig>,
 ) -> Answer<()> {
     let (id, timeline) = both_ids(&ids)?;
-    create::archive(&server.tenants, id, timeline, request.state)?;
+    lifecycle::archive(&server.tenants, id, timeline, request.state)?;
     Ok(null())
 }
 
@@ -297,7 +293,7 @@ async fn lsn_lease(
     Body(request): Body<LsnLeaseRequest>,
 ) -> Answer<LsnLease> {
     let (id, timeline) = both_ids(&ids)?;
-    let info = create::info(&server.tenants, id, timeline)?;
+    let info = lifecycle::info(&server.tenants, id, timeline)?;
     if request.lsn < info.applied_gc_cutoff_lsn {
         let cutoff = info.applied_gc_cutoff_lsn;
         return Err(ApiError::Internal(format!(
@@ -311,9 +307,6 @@ async fn lsn_lease(
 /// After initdb alone there is no commit to look for: the recorded answer.
 async fn lsn_by_timestamp(State(server): Server, Path(ids): Path<(String, String)>) -> Answer<Value> {
     let (id, timeline) = both_ids(&ids)?;
-    let info = create::info(&server.tenants, id, timeline).map_err(|error| match error {
-        ApiError::NotFound(_) => no_tenant(id),
-        other => other,
-    })?;
+    let info = lifecycle::info(&server.tenants, id, timeline)?;
     Ok(Json(json!({ "lsn": info.initdb_lsn, "kind": "nodata" })))
 }

@@ -5,7 +5,7 @@
 
 mod api;
 mod config;
-mod create;
+mod lifecycle;
 mod storage;
 mod tenants;
 mod timelines;

@@ -42,7 +42,7 @@ pub struct Tenants {
     pub changed: Notify,
 }
 
-fn io(error: std::io::Error) -> ApiError {
+fn unwritable(error: std::io::Error) -> ApiError {
     ApiError::Internal(format!("neon-sim can't write its state: {error}"))
 }
 
@@ -155,7 +155,7 @@ impl Tenants {
         if shards.remove(&id).is_none() {
             tracing::info!("tenant shard {id} isn't here, nothing to detach");
         }
-        remove_dir(&self.directory.join(id.to_string())).map_err(io)
+        remove_dir(&self.directory.join(id.to_string())).map_err(unwritable)
     }
 
     fn make_secondary(&self, id: TenantShardId, location: LocationConfig) -> Result<LocationConfigAnswer, ApiError> {
@@ -163,7 +163,7 @@ impl Tenants {
             return Err(ApiError::BadRequest("secondary_conf is needed for the mode Secondary".into()));
         }
         let mut shards = self.lock();
-        self.store(id, &location).map_err(io)?;
+        self.store(id, &location).map_err(unwritable)?;
         let download = shards.remove(&id).map(|shard| shard.download).unwrap_or_default();
         shards.insert(id, Shard { location, timelines: BTreeMap::new(), download });
         Ok(LocationConfigAnswer { shards: Vec::new(), stripe_size: None })
@@ -176,15 +176,16 @@ impl Tenants {
         let stripe_size = (!id.is_unsharded()).then_some(location.shard_stripe_size);
         let mut shards = self.lock();
         let before = shards.get(&id).and_then(|shard| shard.location.generation);
-        if before.is_some_and(|before| generation < before) {
-            let before = before.unwrap_or(generation);
+        if let Some(before) = before
+            && generation < before
+        {
             return Err(ApiError::BadRequest(format!("Generation {generation} is less than existing {before}")));
         }
-        self.store(id, &location).map_err(io)?;
+        self.store(id, &location).map_err(unwritable)?;
         match shards.get_mut(&id) {
             Some(shard) if before == Some(generation) => shard.location = location,
             _ => {
-                let timelines = self.load(id, &location).map_err(io)?;
+                let timelines = self.load(id, &location).map_err(unwritable)?;
                 shards.insert(id, Shard { location, timelines, download: SecondaryProgress::default() });
             }
         }
@@ -221,18 +222,18 @@ impl Tenants {
     /// Writes a new or changed timeline to remote storage.
     pub fn save(&self, id: TenantShardId, shard: &Shard, index: &Index) -> Result<(), ApiError> {
         let generation = shard.location.generation.unwrap_or(Generation(0));
-        self.storage.save(id, generation, index).map_err(io)
+        self.storage.save(id, generation, index).map_err(unwritable)
     }
 
     pub fn forget_timeline(&self, id: TenantShardId, timeline: TimelineId) -> Result<(), ApiError> {
-        self.storage.remove_timeline(id, timeline).map_err(io)
+        self.storage.remove_timeline(id, timeline).map_err(unwritable)
     }
 
     /// `DELETE tenant`: also for a shard that isn't here, since what is in remote storage is deleted.
     pub fn delete(&self, id: TenantShardId) -> Result<(), ApiError> {
         self.detach(id)?;
         self.changed.notify_waiters();
-        self.storage.remove_tenant(id).map_err(io)
+        self.storage.remove_tenant(id).map_err(unwritable)
     }
 
     /// What a secondary could download, written when an attached shard is about to move.
@@ -242,12 +243,12 @@ impl Tenants {
             let layers = shard.timelines.values().filter(|timeline| timeline.physical_size() > 0).count();
             Ok(Heatmap { written: Stamp::now(), layers: layers as u64, bytes: bytes.sum() })
         })?;
-        if heatmap.layers == 0 { Ok(()) } else { self.storage.write_heatmap(id, &heatmap).map_err(io) }
+        if heatmap.layers == 0 { Ok(()) } else { self.storage.write_heatmap(id, &heatmap).map_err(unwritable) }
     }
 
     /// `POST secondary/download`: takes no time here. Zeros if there is nothing to download yet.
     pub fn download(&self, id: TenantShardId) -> Result<SecondaryProgress, ApiError> {
-        let heatmap = self.storage.heatmap(id).map_err(io)?;
+        let heatmap = self.storage.heatmap(id).map_err(unwritable)?;
         self.with_secondary(id, |shard| {
             if let Some(heatmap) = heatmap {
                 shard.download = SecondaryProgress {
@@ -279,7 +280,7 @@ impl Tenants {
         })?;
         for child in &children {
             for index in &timelines {
-                self.storage.save(*child, location.generation.unwrap_or(Generation(0)), index).map_err(io)?;
+                self.storage.save(*child, location.generation.unwrap_or(Generation(0)), index).map_err(unwritable)?;
             }
             let mut location = location.clone();
             location.shard_number = child.shard_number;

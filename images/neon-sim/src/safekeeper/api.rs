@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::Safekeeper;
 use super::store::{TenantTimeline, Timeline};
 use crate::client::CallError;
-use crate::http::{Answer, ApiError, Body, in_path, null, with_fallbacks};
+use crate::http::{Answer, ApiError, Body, in_path, metrics, null, with_fallbacks};
 use crate::ids::Lsn;
 use crate::wire::safekeeper::{
     MembershipConfig, MembershipSwitch, PullTimelineAnswer, PullTimelineRequest, SafekeeperTimelineCreate,
@@ -50,10 +50,6 @@ fn both_ids(tenant: &str, timeline: &str) -> Result<TenantTimeline, ApiError> {
 
 async fn status(State(server): Server) -> Json<Value> {
     Json(json!({ "id": server.id }))
-}
-
-async fn metrics() -> &'static str {
-    "# neon-sim: a simulation has nothing to measure\n"
 }
 
 async fn utilization(State(server): Server) -> Json<SafekeeperUtilization> {

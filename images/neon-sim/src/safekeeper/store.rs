@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::fmt;
-use std::io::Result;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -19,6 +19,9 @@ const STATE: &str = "neon-sim-timeline.json";
 /// Instead of a timeline's directory; survives it, so that a late create of the timeline is refused.
 const TOMBSTONE: &str = ".deleted";
 const DEFAULT_SEGMENT: u32 = 16 * 1024 * 1024;
+
+/// What calls come to.
+type Outcome<T> = Result<T, ApiError>;
 
 /// A timeline of a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -56,7 +59,7 @@ struct Timelines {
     deleted: BTreeSet<TenantTimeline>,
 }
 
-fn io(error: std::io::Error) -> ApiError {
+fn unwritable(error: io::Error) -> ApiError {
     ApiError::Internal(format!("neon-sim can't write its state: {error}"))
 }
 
@@ -70,7 +73,7 @@ fn was_deleted(id: TenantTimeline) -> ApiError {
 
 impl Store {
     /// With all timelines that are in the directory.
-    pub fn open(directory: &Path) -> Result<Self> {
+    pub fn open(directory: &Path) -> io::Result<Self> {
         let mut timelines = Timelines::default();
         for tenant in names(directory)? {
             let Ok(tenant_id) = tenant.parse() else { continue };
@@ -97,17 +100,17 @@ impl Store {
         self.directory.join(id.to_string())
     }
 
-    fn save(&self, id: TenantTimeline, timeline: &Timeline) -> std::result::Result<(), ApiError> {
+    fn save(&self, id: TenantTimeline, timeline: &Timeline) -> Outcome<()> {
         let directory = self.path(id);
-        std::fs::create_dir_all(&directory).map_err(io)?;
-        write_json(&directory.join(STATE), timeline).map_err(io)
+        std::fs::create_dir_all(&directory).map_err(unwritable)?;
+        write_json(&directory.join(STATE), timeline).map_err(unwritable)
     }
 
     pub fn count(&self) -> u64 {
         self.lock().here.len() as u64
     }
 
-    pub fn get(&self, id: TenantTimeline) -> std::result::Result<Timeline, ApiError> {
+    pub fn get(&self, id: TenantTimeline) -> Outcome<Timeline> {
         self.lock().here.get(&id).cloned().ok_or_else(|| unknown(id))
     }
 
@@ -116,7 +119,7 @@ impl Store {
     }
 
     /// Nothing happens if it is here already; a deleted one can't come back.
-    pub fn create(&self, request: SafekeeperTimelineCreate) -> std::result::Result<(), ApiError> {
+    pub fn create(&self, request: SafekeeperTimelineCreate) -> Outcome<()> {
         let id = TenantTimeline { tenant_id: request.tenant_id, timeline_id: request.timeline_id };
         let timeline = Timeline {
             mconf: request.mconf,
@@ -130,7 +133,7 @@ impl Store {
     }
 
     /// As made here, or as pulled from another safekeeper.
-    pub fn insert(&self, id: TenantTimeline, timeline: Timeline) -> std::result::Result<(), ApiError> {
+    pub fn insert(&self, id: TenantTimeline, timeline: Timeline) -> Outcome<()> {
         let mut timelines = self.lock();
         if timelines.deleted.contains(&id) {
             return Err(was_deleted(id));
@@ -143,7 +146,7 @@ impl Store {
     }
 
     /// Takes up a configuration that is newer than the one it has, and leaves any other.
-    pub fn switch(&self, id: TenantTimeline, to: MembershipConfig) -> std::result::Result<MembershipSwitch, ApiError> {
+    pub fn switch(&self, id: TenantTimeline, to: MembershipConfig) -> Outcome<MembershipSwitch> {
         let mut timelines = self.lock();
         if timelines.deleted.contains(&id) {
             return Err(was_deleted(id));
@@ -159,23 +162,18 @@ impl Store {
         Ok(MembershipSwitch { previous_conf, current_conf, last_log_term: 0, flush_lsn: timeline.commit_lsn })
     }
 
-    pub fn delete(&self, id: TenantTimeline) -> std::result::Result<TimelineDeleted, ApiError> {
+    pub fn delete(&self, id: TenantTimeline) -> Outcome<TimelineDeleted> {
         let mut timelines = self.lock();
         let mut tombstone = self.path(id);
         tombstone.as_mut_os_string().push(TOMBSTONE);
-        std::fs::create_dir_all(self.directory.join(id.tenant_id.to_string())).map_err(io)?;
-        std::fs::write(tombstone, "").map_err(io)?;
+        std::fs::create_dir_all(self.directory.join(id.tenant_id.to_string())).map_err(unwritable)?;
+        std::fs::write(tombstone, "").map_err(unwritable)?;
         timelines.deleted.insert(id);
         self.remove(&mut timelines, id)
     }
 
     /// Removes a timeline whose safekeeper isn't a member any more; it may come back later.
-    pub fn exclude(
-        &self,
-        id: TenantTimeline,
-        myself: NodeId,
-        conf: &MembershipConfig,
-    ) -> std::result::Result<TimelineDeleted, ApiError> {
+    pub fn exclude(&self, id: TenantTimeline, myself: NodeId, conf: &MembershipConfig) -> Outcome<TimelineDeleted> {
         let members = conf.members.iter().chain(conf.new_members.iter().flatten());
         if members.into_iter().any(|member| member.id == myself) {
             return Err(ApiError::Internal(format!("can't exclude {id}: safekeeper {myself} is a member of it")));
@@ -187,8 +185,8 @@ impl Store {
         self.remove(&mut timelines, id)
     }
 
-    fn remove(&self, timelines: &mut Timelines, id: TenantTimeline) -> std::result::Result<TimelineDeleted, ApiError> {
-        remove_dir(&self.path(id)).map_err(io)?;
+    fn remove(&self, timelines: &mut Timelines, id: TenantTimeline) -> Outcome<TimelineDeleted> {
+        remove_dir(&self.path(id)).map_err(unwritable)?;
         Ok(TimelineDeleted { dir_existed: timelines.here.remove(&id).is_some() })
     }
 

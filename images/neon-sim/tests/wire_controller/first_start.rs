@@ -117,3 +117,12 @@ async fn safekeepers_are_registered_and_given_a_policy() {
     world.expect("POST", "/control/v1/safekeeper/4", fourth.clone(), 204, Value::Null).await;
     world.expect("GET", "/control/v1/safekeeper/4", Value::Null, 200, described(&fourth, "Pause")).await;
 }
+
+#[tokio::test]
+async fn what_is_not_simulated_says_so() {
+    let world = World::with_controller(&[]).await;
+    for (method, path) in [("PUT", "/control/v1/node/1/delete"), ("POST", "/debug/v1/tenant/x/import")] {
+        let why = msg(&format!("neon-sim doesn't simulate {method} {path}"));
+        world.expect(method, path, Value::Null, 501, why).await;
+    }
+}

@@ -3,6 +3,7 @@
 
 mod first_start;
 mod hook;
+mod operations;
 mod pattern;
 mod process;
 mod recorder;

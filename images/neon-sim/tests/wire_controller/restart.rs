@@ -122,7 +122,7 @@ async fn a_restarted_controller_finds_its_pageservers_and_tells_computes_again()
     let mut world = two_tenants(&[]).await;
     let start = world.restart_controller();
     world.until_answers("/ready").await;
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(5), "no time limit burnt: {:?}", start.elapsed());
     let seen = world.seen(2, is_notify).await;
     assert!(!seen.iter().any(|call| call.method == "PUT" && call.to != "hook"), "nothing had to move: {seen:#?}");
     world.until_nodes_are(&["Active", "Active"]).await;

@@ -27,14 +27,14 @@ async fn restarted_with_a_node_at(port: u16) -> (World, Instant) {
 
 /// What is answered at once during startup_reconcile, and that calls about tenants wait for its end.
 async fn ready_after(world: &World, start: Instant) -> Duration {
-    assert!(start.elapsed() < Duration::from_secs(3), "/status only after {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(5), "/status only after {:?}", start.elapsed());
     for path in ["/live", "/ready"] {
         world.expect("GET", path, Value::Null, 503, Value::Null).await;
     }
     let nodes = world.get("/control/v1/node").await;
     assert_eq!(nodes[0]["availability"], "Offline");
     world.expect("GET", "/control/v1/safekeeper", Value::Null, 200, json!([])).await;
-    assert!(start.elapsed() < Duration::from_secs(5), "nodes and safekeepers only after {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(6), "nodes and safekeepers only after {:?}", start.elapsed());
     let described = world.get(&format!("/control/v1/tenant/{TENANT}")).await;
     let waited = start.elapsed();
     assert_eq!(described["tenant_id"], TENANT);
@@ -48,7 +48,7 @@ async fn ready_after(world: &World, start: Instant) -> Duration {
 async fn a_pageserver_that_refuses_costs_eight_seconds() {
     let (world, start) = restarted_with_a_node_at(free_port()).await;
     let waited = ready_after(&world, start).await.as_secs_f64();
-    assert!((7.3..9.5).contains(&waited), "ready after {waited:.2} s");
+    assert!((7.3..12.0).contains(&waited), "ready after {waited:.2} s");
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn a_pageserver_that_accepts_and_hangs_costs_more_than_twenty() {
     let hanging = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (world, start) = restarted_with_a_node_at(hanging.local_addr().unwrap().port()).await;
     let waited = ready_after(&world, start).await.as_secs_f64();
-    assert!((21.0..23.5).contains(&waited), "ready after {waited:.2} s");
+    assert!((21.0..26.0).contains(&waited), "ready after {waited:.2} s");
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn without_nodes_it_is_ready_at_once() {
     let mut world = World::with_controller(&[]).await;
     let start = world.restart_controller();
     world.until_answers("/ready").await;
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
 #[tokio::test]

@@ -247,3 +247,19 @@ async fn a_timeline_is_deleted_everywhere_and_its_id_is_spent() {
         "{seen:#?}"
     );
 }
+
+#[tokio::test]
+async fn a_branch_in_the_future_keeps_the_tenant_locked() {
+    let world = with_tenant().await;
+    let create = json!({ "new_timeline_id": ONE, "pg_version": 17 });
+    assert_eq!(world.call("POST", &path(), create).await.0, 201);
+    let branch = json!({ "new_timeline_id": TWO, "ancestor_timeline_id": ONE, "ancestor_start_lsn": "F/0" });
+    let (create, configure) = (path(), json!({ "tenant_id": A, "gc_horizon": 1 }));
+    let limit = Duration::from_millis(700);
+    // It isn't refused, it waits; and when its client has gone, it still does.
+    let waiting = tokio::time::timeout(limit, world.call("POST", &create, branch)).await;
+    assert!(waiting.is_err(), "{waiting:?}");
+    let config = tokio::time::timeout(limit, world.call("PUT", "/v1/tenant/config", configure)).await;
+    assert!(config.is_err(), "{config:?}");
+    assert_eq!(world.get(&format!("/control/v1/tenant/{A}")).await["config"], json!({}));
+}

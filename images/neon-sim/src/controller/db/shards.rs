@@ -22,20 +22,25 @@ impl Db {
         rows.iter().map(read_shard).collect()
     }
 
-    /// New shards, without a generation yet unless they come from a split. `instead_of` are removed in the same step.
-    pub async fn add_shards(
-        &self,
-        shards: &[Shard],
-        pageserver: Option<NodeId>,
-        instead_of: &[TenantShardId],
-    ) -> Result<(), DbError> {
+    /// New shards, given to nobody yet.
+    pub async fn add_shards(&self, shards: &[Shard]) -> Result<(), DbError> {
+        let rows = shards.iter().map(|shard| write_shard(shard, None)).collect::<Result<Vec<_>, _>>()?;
+        self.exchange(&[], &rows).await
+    }
+
+    /// The children of a split in their parents' place, with their generations, where they are.
+    pub async fn replace_shards(&self, parents: &[TenantShardId], children: &[Shard]) -> Result<(), DbError> {
+        let row = |child: &Shard| write_shard(child, child.intent.attached);
+        let rows = children.iter().map(row).collect::<Result<Vec<_>, _>>()?;
+        self.exchange(parents, &rows).await
+    }
+
+    async fn exchange(&self, gone: &[TenantShardId], rows: &[Columns]) -> Result<(), DbError> {
         let insert = format!("INSERT INTO tenant_shards ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)");
-        let pageserver = pageserver.map(|node| to_i64(node.0)).transpose()?;
-        let rows = shards.iter().map(write_shard).collect::<Result<Vec<_>, _>>()?;
-        let gone: Vec<_> = instead_of.iter().map(|id| Key::of(*id)).collect();
-        let params: Vec<Vec<Param<'_>>> = rows.iter().map(|row| row.params(&pageserver)).collect();
-        let keys: Vec<Vec<Param<'_>>> = gone.iter().map(|key| key.params().to_vec()).collect();
         let delete = format!("DELETE FROM tenant_shards WHERE {KEY}");
+        let gone: Vec<_> = gone.iter().map(|id| Key::of(*id)).collect();
+        let keys: Vec<_> = gone.iter().map(Key::params).collect();
+        let params: Vec<_> = rows.iter().map(Columns::params).collect();
         let mut statements: Vec<(&str, &[Param<'_>])> = keys.iter().map(|key| (delete.as_str(), &key[..])).collect();
         statements.extend(params.iter().map(|row| (insert.as_str(), &row[..])));
         self.together(&statements).await
@@ -126,11 +131,12 @@ fn read_shard(row: &Row) -> Result<StoredShard, DbError> {
     Ok(StoredShard { shard, pageserver: pageserver.map(|id| from_int(id).map(NodeId)).transpose()? })
 }
 
-/// A shard as columns, without the pageserver.
+/// A shard as columns.
 struct Columns {
     key: Key,
     stripe_size: i64,
     generation: Option<i64>,
+    pageserver: Option<i64>,
     placement: String,
     scheduling: String,
     preferred_az: Option<String>,
@@ -138,26 +144,29 @@ struct Columns {
 }
 
 impl Columns {
-    fn params<'a>(&'a self, pageserver: &'a Option<i64>) -> Vec<Param<'a>> {
+    fn params(&self) -> [Param<'_>; 10] {
         let [tenant, number, count] = self.key.params();
-        let rest: [Param<'a>; 7] = [
+        [
+            tenant,
+            number,
+            count,
             &self.stripe_size,
             &self.generation,
-            pageserver,
+            &self.pageserver,
             &self.placement,
             &self.scheduling,
             &self.preferred_az,
             &self.config,
-        ];
-        [tenant, number, count].into_iter().chain(rest).collect()
+        ]
     }
 }
 
-fn write_shard(shard: &Shard) -> Result<Columns, DbError> {
+fn write_shard(shard: &Shard, pageserver: Option<NodeId>) -> Result<Columns, DbError> {
     Ok(Columns {
         key: Key::of(shard.id),
         stripe_size: shard.stripe_size.into(),
         generation: shard.generation.map(|generation| generation.0.into()),
+        pageserver: pageserver.map(|node| to_i64(node.0)).transpose()?,
         placement: to_text(&shard.policy)?,
         scheduling: to_text(&shard.scheduling)?,
         preferred_az: shard.preferred_az.clone(),

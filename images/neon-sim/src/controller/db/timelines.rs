@@ -55,6 +55,15 @@ impl Db {
         rows.iter().map(read_timeline).collect()
     }
 
+    /// Its present and its next safekeepers.
+    pub async fn set_safekeepers(&self, timeline: &StoredTimeline) -> Result<(), DbError> {
+        let sql = "UPDATE timelines SET generation = $3, sk_set = $4, new_sk_set = $5
+            WHERE tenant_id = $1 AND timeline_id = $2";
+        let (tenant, id) = (timeline.tenant_id.to_string(), timeline.timeline_id.to_string());
+        let new = timeline.new_sk_set.as_deref().map(ids).transpose()?;
+        self.query(sql, &[&tenant, &id, &i64::from(timeline.generation), &ids(&timeline.sk_set)?, &new]).await.map(drop)
+    }
+
     pub async fn delete_timeline(&self, tenant: TenantId, timeline: TimelineId) -> Result<(), DbError> {
         let sql = "DELETE FROM timelines WHERE tenant_id = $1 AND timeline_id = $2";
         self.query(sql, &[&tenant.to_string(), &timeline.to_string()]).await.map(drop)
