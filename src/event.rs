@@ -89,6 +89,9 @@ pub enum EventKind {
         image: String,
         /// Whether it was `present`, `pulled` or `built`.
         how: String,
+        /// The components that are made from it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        components: Vec<ComponentName>,
     },
     /// A network was made.
     NetworkCreated {
@@ -135,6 +138,10 @@ pub enum EventKind {
         why: String,
         /// Peers that it waits for.
         on: Vec<ComponentName>,
+        /// There while a gate holds its start back: the phase that the peer has to reach first (`started`, `ready` or
+        /// `completed`).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gate: Option<Phase>,
     },
     /// A component's process ended.
     Exited {

@@ -162,6 +162,8 @@ pub enum Command {
     Templates,
     /// Print a template as plain Compose text
     Render(Render),
+    /// Show where the time of an earlier run went: bars, the critical path, the order of starts
+    Report(Report),
     /// Check what convoke needs: the engine, the way to containers, the state directory
     Doctor,
     /// Print a completion script for a shell
@@ -295,6 +297,20 @@ pub struct Port {
     pub component: String,
     /// Port inside; none: all of them
     pub port: Option<u16>,
+}
+
+/// `convoke report`
+#[derive(Debug, Clone, Args)]
+pub struct Report {
+    /// The cluster.
+    #[command(flatten)]
+    pub files: Files,
+    /// List the recorded runs, newest first
+    #[arg(long, conflicts_with = "run")]
+    pub list: bool,
+    /// Identifier of the run, or how it begins; none: the latest
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
 }
 
 /// `convoke render`

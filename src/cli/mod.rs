@@ -17,6 +17,7 @@ mod manual;
 mod port;
 mod ps;
 mod render;
+mod report;
 mod restart;
 mod session;
 mod source;

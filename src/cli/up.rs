@@ -1,6 +1,5 @@
 //! `convoke up`: bring a cluster up and wait until all of it is ready.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +10,14 @@ use super::session::{Session, now_text, run_id};
 use super::source;
 use super::watchers::{Watchers, masker};
 use crate::cluster::{Cluster, Component};
+use crate::drive::shell::{self, RunEnd};
 use crate::drive::stop::{StopRequest, stop};
-use crate::drive::{Driver, Options, shell};
+use crate::drive::{Driver, Options};
 use crate::engine::Subnet;
 use crate::engine::docker::DockerEngine;
 use crate::event::Outcome;
-use crate::names::{ClusterName, ComponentName};
+use crate::names::ClusterName;
+use crate::report::theme::count;
 use crate::report::{boot_times, records};
 use crate::store::{Guard, Source, Store, Wanted};
 
@@ -88,7 +89,7 @@ pub(super) async fn bring_up(
         ));
     } else if end.outcome != Outcome::Ready {
         let cleanup = Cleanup { session, engine: &engine, run, what: waiting.on_failure };
-        cleanup.run(&name, end.started_here, end.outcome).await;
+        cleanup.run(&name, &end).await;
     }
     Ok(end.outcome.exit_code())
 }
@@ -102,16 +103,18 @@ struct Cleanup<'a> {
 }
 
 impl Cleanup<'_> {
-    async fn run(&self, cluster: &ClusterName, started: BTreeSet<ComponentName>, outcome: Outcome) {
+    async fn run(&self, cluster: &ClusterName, end: &RunEnd) {
+        let started = end.started_here.clone();
         if started.is_empty() || self.what == OnFailure::Keep {
             return;
         }
         let verb = if self.what == OnFailure::Remove { "removed" } else { "stopped" };
-        if outcome == Outcome::EngineUnreachable {
+        if end.outcome == Outcome::EngineUnreachable {
             return self.say_left(cluster, verb);
         }
-        let number = started.len();
         let remove = self.what == OnFailure::Remove;
+        // One that had ended by itself is removed like the others, but it isn't stopped.
+        let number = if remove { started.len() } else { end.running_here.len() };
         let request = StopRequest {
             run: self.run.clone(),
             command: if remove { "down".into() } else { "stop".into() },
@@ -130,10 +133,13 @@ impl Cleanup<'_> {
         };
         let outcome = stop(self.engine, cluster, &request, interrupt, |_| {}).await;
         let printer = &self.session.printer;
-        if outcome == Outcome::Ready {
-            printer.progress(format_args!("{verb} the {number} that this run started (--on-failure keep leaves them)"));
-        } else {
-            self.say_left(cluster, verb);
+        match (outcome, number) {
+            (Outcome::Ready, 0) => {}
+            (Outcome::Ready, _) => {
+                let what = count(number, "component");
+                printer.progress(format_args!("{verb} {what} that this run started (--on-failure keep leaves them)"));
+            }
+            _ => self.say_left(cluster, verb),
         }
     }
 

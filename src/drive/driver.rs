@@ -359,6 +359,14 @@ impl Driver {
         self.nodes.iter().filter(|(_, node)| node.started_here).map(|(name, _)| name.clone()).collect()
     }
 
+    /// Those of them that still run, as far as known, or are about to run again: what is left to stop.
+    #[must_use]
+    pub fn running_here(&self) -> BTreeSet<ComponentName> {
+        let is_up = |node: &Node| node.is_running || matches!(node.phase, Phase::Starting | Phase::Restarting);
+        let started = self.nodes.iter().filter(|(_, node)| node.started_here);
+        started.filter(|(_, node)| is_up(node)).map(|(name, _)| name.clone()).collect()
+    }
+
     /// Each component's phase.
     #[must_use]
     pub fn phases(&self) -> BTreeMap<ComponentName, Phase> {

@@ -7,7 +7,7 @@ use petgraph::graphmap::DiGraphMap;
 use super::driver::{Driver, STALL_AFTER};
 use super::exits::list;
 use super::images::ImageState;
-use super::node::{Node, Readiness};
+use super::node::{Node, Readiness, Wait};
 use crate::event::{EventKind, Phase};
 use crate::names::ComponentName;
 use crate::plan::gates;
@@ -27,8 +27,8 @@ impl Driver {
                 continue;
             }
             node.said_waiting.clone_from(&waiting);
-            if let (Some((why, on)), true) = (waiting, self.is_selected(&name)) {
-                self.emit(EventKind::Waiting { component: name, why, on });
+            if let (Some(Wait { why, on, gate }), true) = (waiting, self.is_selected(&name)) {
+                self.emit(EventKind::Waiting { component: name, why, on, gate });
             }
         }
         self.say_stall();
@@ -50,28 +50,30 @@ impl Driver {
     }
 
     /// What one component waits for, and for which peers; None when it waits for nothing.
-    pub(super) fn waiting(&self, name: &ComponentName) -> Option<(String, Vec<ComponentName>)> {
+    pub(super) fn waiting(&self, name: &ComponentName) -> Option<Wait> {
         let node = self.nodes.get(name)?;
         if node.phase.is_settled() || node.failure.is_some() || !self.is_selected(name) {
             return None;
         }
         if let Some(early) = &node.early_exit {
             let peers = early.peers.iter().cloned().collect();
-            return Some((format!("starts again when {} is ready", list(early.peers.iter())), peers));
+            return Some(Wait::new(format!("starts again when {} is ready", list(early.peers.iter())), peers));
         }
         if node.phase == Phase::Restarting {
             let code = node.last_exit.unwrap_or_default();
             let times = node.policy_restarts + u64::from(node.outage_restarts);
-            return Some((format!("exited {code}, restarted {times} times so far"), self.unready_needs(node)));
+            let why = format!("exited {code}, restarted {times} times so far");
+            return Some(Wait::new(why, self.unready_needs(node)));
         }
         if node.is_running {
-            return Some((self.why_not_ready(node), self.unready_needs(node)));
+            return Some(Wait::new(self.why_not_ready(node), self.unready_needs(node)));
         }
         if node.containers.is_empty() {
-            return self.why_not_made(node).map(|why| (why, Vec::new()));
+            return self.why_not_made(node).map(|why| Wait::new(why, Vec::new()));
         }
         if let Some(gate) = self.closed_gate(name) {
-            return Some((gates::describe(gate), vec![gate.on.clone()]));
+            let (why, on) = (gates::describe(gate), vec![gate.on.clone()]);
+            return Some(Wait { why, on, gate: Some(gates::awaited(gate)) });
         }
         None
     }
@@ -133,7 +135,8 @@ impl Driver {
         let mut lines = Vec::new();
         let mut edges: BTreeMap<&ComponentName, Vec<ComponentName>> = BTreeMap::new();
         for (name, node) in self.selected().filter(|(_, node)| !node.phase.is_settled() && node.failure.is_none()) {
-            let (why, on) = self.waiting(name).unwrap_or_else(|| (self.whose_turn(node), Vec::new()));
+            let wait = self.waiting(name).unwrap_or_else(|| Wait::new(self.whose_turn(node), Vec::new()));
+            let Wait { why, on, .. } = wait;
             let after = if on.is_empty() { String::new() } else { format!(" (waits for {})", list(on.iter())) };
             lines.push(format!("{name} is {}: {why}{after}", node.phase));
             edges.insert(name, on);

@@ -79,7 +79,7 @@ impl Driver {
             .collect();
         for name in &late {
             let Some(node) = self.nodes.get(name) else { continue };
-            let why = node.said_waiting.as_ref().map_or_else(|| self.whose_turn(node), |(why, _)| why.clone());
+            let why = node.said_waiting.as_ref().map_or_else(|| self.whose_turn(node), |wait| wait.why.clone());
             let what = format!("{} after {}: {why}", not_ready(node.phase), human(deadline));
             failures.push(Failure {
                 component: Some(name.clone()),
@@ -191,7 +191,7 @@ impl Driver {
 fn late_hint(name: &ComponentName, node: &Node) -> String {
     match (node.has_run, &node.said_waiting) {
         (true, _) => format!("`convoke logs {name}` shows all it said; `--timeout` gives it longer"),
-        (false, Some((_, on))) if !on.is_empty() => format!("look at {} first", list(on.iter())),
+        (false, Some(wait)) if !wait.on.is_empty() => format!("look at {} first", list(wait.on.iter())),
         (false, _) => "`--timeout` gives it longer".to_owned(),
     }
 }

@@ -7,6 +7,7 @@ use super::input::Call;
 use crate::cluster::Component;
 use crate::engine::{EngineError, ErrorKind, ImageInfo, Progress};
 use crate::event::{EventKind, Outcome};
+use crate::names::ComponentName;
 
 /// How far an image is.
 #[derive(Debug, Clone)]
@@ -61,7 +62,8 @@ impl Driver {
                 } else {
                     "pulled"
                 };
-                self.emit(EventKind::ImageReady { image: reference.into(), how: how.into() });
+                let components = self.made_from(reference);
+                self.emit(EventKind::ImageReady { image: reference.into(), how: how.into(), components });
                 self.learn_health(reference, &info);
                 ImageState::Ready(info)
             }
@@ -173,6 +175,11 @@ impl Driver {
         *said_at = Some(now);
         let Progress { text, current, total } = progress;
         self.emit(EventKind::ImageProgress { image, text, current, total });
+    }
+
+    fn made_from(&self, reference: &str) -> Vec<ComponentName> {
+        let selected = self.selected().filter(|(_, node)| node.component.image == reference);
+        selected.map(|(name, _)| name.clone()).collect()
     }
 
     fn image_is_needed(&self, reference: &str) -> bool {

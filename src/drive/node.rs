@@ -81,9 +81,28 @@ pub struct Node {
     /// It was said that its probe can't be run.
     pub said_impossible: bool,
     /// What was last said about its waiting.
-    pub said_waiting: Option<(String, Vec<ComponentName>)>,
+    pub said_waiting: Option<Wait>,
     /// Image's health check, once the image is known.
     pub image_health: Option<crate::cluster::HealthCheck>,
+}
+
+/// What a component waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    /// For people.
+    pub why: String,
+    /// Peers that it waits for.
+    pub on: Vec<ComponentName>,
+    /// A gate holds its start back until the peer is in this phase.
+    pub gate: Option<Phase>,
+}
+
+impl Wait {
+    /// A wait that isn't a gate's.
+    #[must_use]
+    pub const fn new(why: String, on: Vec<ComponentName>) -> Self {
+        Self { why, on, gate: None }
+    }
 }
 
 /// A component that exited before its peers were ready.

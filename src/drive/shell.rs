@@ -45,6 +45,8 @@ pub struct RunEnd {
     pub outcome: Outcome,
     /// Components whose containers this run started.
     pub started_here: BTreeSet<ComponentName>,
+    /// Those of them whose process ran at the end, or was to be started again.
+    pub running_here: BTreeSet<ComponentName>,
     /// Inputs that the driver took: tests bound them.
     pub steps: u64,
 }
@@ -64,7 +66,8 @@ pub async fn run<E: Engine, P: Prober>(
     loop {
         if let Some(outcome) = shell.carry_out(effects, &mut report) {
             shell.settle().await;
-            return RunEnd { outcome, started_here: shell.driver.started_here(), steps: shell.steps };
+            let (started_here, running_here) = (shell.driver.started_here(), shell.driver.running_here());
+            return RunEnd { outcome, started_here, running_here, steps: shell.steps };
         }
         let wake = shell.wake;
         let input = tokio::select! {

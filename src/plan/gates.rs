@@ -26,6 +26,16 @@ pub fn is_open(gate: &Gate, start: StartMode, peer: PeerProgress) -> bool {
     }
 }
 
+/// The phase that the gate waits for.
+#[must_use]
+pub const fn awaited(gate: &Gate) -> Phase {
+    match gate.condition {
+        GateCondition::Started => Phase::Started,
+        GateCondition::Ready => Phase::Ready,
+        GateCondition::Completed => Phase::Completed,
+    }
+}
+
 /// What the gate waits for, for people.
 #[must_use]
 pub fn describe(gate: &Gate) -> String {

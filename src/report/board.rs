@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use super::waterfall::{Timeline, Track};
 use crate::event::{Event, EventKind, Failure, Outcome, Phase, PublishedEndpoint, Stamp};
 use crate::names::{ClusterName, ComponentName};
 use crate::units::ByteSize;
@@ -36,6 +37,10 @@ pub struct Board {
     pub endpoints: Vec<PublishedEndpoint>,
     /// The newest stamp seen.
     pub now: Stamp,
+    /// When each component was where.
+    pub timeline: Timeline,
+    /// A network or a volume was made.
+    made_objects: bool,
 }
 
 /// What a run wants to reach.
@@ -117,8 +122,6 @@ pub struct Row {
     pub waiting: Option<String>,
     /// Peers that it waits for.
     pub on: Vec<ComponentName>,
-    /// The phases that it went through, each with the time spent there; the present one is not among them.
-    pub past: Vec<(Phase, Duration)>,
 }
 
 impl Row {
@@ -132,7 +135,6 @@ impl Row {
             reason: None,
             waiting: None,
             on: Vec::new(),
-            past: Vec::new(),
         }
     }
 
@@ -182,7 +184,6 @@ impl Row {
     }
 
     fn enter(&mut self, at: Stamp, phase: Phase, reason: Option<String>) {
-        self.past.push((self.phase, at.0.saturating_sub(self.since.0)));
         if self.began.is_none() && phase != Phase::Pending {
             self.began = Some(at);
         }
@@ -201,6 +202,7 @@ impl Board {
     /// Takes an event in.
     pub fn event(&mut self, event: &Event) {
         self.now = self.now.max(event.at);
+        self.timeline.event(event);
         match &event.kind {
             EventKind::RunStarted { cluster, command, components, .. } => {
                 self.cluster = Some(cluster.clone());
@@ -226,6 +228,7 @@ impl Board {
                 self.stalled.clone_from(lines);
                 self.last_stall.clone_from(lines);
             }
+            EventKind::NetworkCreated { .. } | EventKind::VolumeCreated { .. } => self.made_objects = true,
             EventKind::Failed { failure } => self.failures.push(failure.clone()),
             EventKind::RunFinished { outcome, endpoints } => {
                 self.outcome = Some(*outcome);
@@ -249,6 +252,12 @@ impl Board {
     /// Components that didn't reach the goal, in the file's order.
     pub fn open(&self) -> impl Iterator<Item = (&ComponentName, &Row)> {
         self.rows.iter().filter(|(_, row)| !row.is_done(self.goal))
+    }
+
+    /// Whether the run made anything or found something running: a refusal comes before that.
+    #[must_use]
+    pub fn is_anything_there(&self) -> bool {
+        self.made_objects || self.timeline.tracks.values().any(Track::was_there)
     }
 
     /// Width of the widest component name, within reason.
@@ -287,7 +296,7 @@ impl Board {
                 row.enter(at, *phase, reason.clone());
                 self.stalled.clear();
             }
-            EventKind::Waiting { component, why, on } => {
+            EventKind::Waiting { component, why, on, .. } => {
                 if let Some(row) = self.rows.get_mut(component) {
                     row.waiting = Some(why.clone()).filter(|why| !why.is_empty());
                     row.on.clone_from(on);
@@ -344,18 +353,22 @@ mod tests {
         board.tick(Stamp(Duration::from_secs(9)));
         assert_eq!(board.rows["a"].elapsed(Goal::Ready, board.now), Duration::from_millis(300));
         assert_eq!(board.rows["b"].elapsed(Goal::Ready, board.now), Duration::from_secs(9));
-        assert_eq!(
-            board.rows["a"].past,
-            [(Phase::Pending, Duration::from_millis(100)), (Phase::Creating, Duration::from_millis(300))]
-        );
     }
 
     #[test]
     fn a_note_names_each_peer_once() {
         let why = "starts when b is ready".to_owned();
         let board = board([
-            (1, EventKind::Waiting { component: name("a"), why, on: vec![name("b")] }),
-            (1, EventKind::Waiting { component: name("b"), why: "http :80/ answered 503".into(), on: vec![name("a")] }),
+            (1, EventKind::Waiting { component: name("a"), why, on: vec![name("b")], gate: None }),
+            (
+                1,
+                EventKind::Waiting {
+                    component: name("b"),
+                    why: "http :80/ answered 503".into(),
+                    on: vec![name("a")],
+                    gate: None,
+                },
+            ),
         ]);
         assert_eq!(board.rows["a"].note(), "starts when b is ready");
         assert_eq!(board.rows["b"].note(), "http :80/ answered 503; waits for a");

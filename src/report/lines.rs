@@ -105,7 +105,7 @@ impl Lines {
             EventKind::ImageProgress { image, .. } => self.image(at, image),
             // An image that was there already isn't news.
             EventKind::ImageReady { how, .. } if how == "present" => {}
-            EventKind::ImageReady { image, how } => self.line(at, "image", format!("{} {how}", printable(image))),
+            EventKind::ImageReady { image, how, .. } => self.line(at, "image", format!("{} {how}", printable(image))),
             EventKind::NetworkCreated { network, subnet } => {
                 let subnet = subnet.as_ref().map_or(String::new(), |subnet| format!(" ({subnet})"));
                 self.line(at, "network", format!("{network} created{subnet}"));
@@ -119,6 +119,10 @@ impl Lines {
 
     /// Tells the waits that last.
     fn tell_waits(&mut self) {
+        // What is told after the failures would read as if the run went on.
+        if self.board.outcome.is_some() || !self.board.failures.is_empty() {
+            return;
+        }
         let now = self.board.now;
         let mut due = Vec::new();
         for (name, row) in self.board.open().filter(|(_, row)| row.waiting.is_some() || !row.on.is_empty()) {

@@ -18,13 +18,14 @@ pub mod terminal;
 mod tests;
 pub mod theme;
 pub mod view;
+pub mod waterfall;
 
 pub use json::Json;
 pub use lines::Lines;
 pub use printer::{Captured, LogWriter, Printer};
-pub use record::{Record, RunRecord, boot_times, records};
+pub use record::{Record, RunRecord, boot_times, last_recorded, records};
 pub use reporter::{Format, Report, Reporters, follow};
-pub use table::{DoctorRow, DoctorStatus, PsRow, TemplateRow};
+pub use table::{DoctorRow, DoctorStatus, PsRow, RunRow, TemplateRow};
 pub use terminal::Terminal;
 pub use theme::Theme;
 

@@ -16,6 +16,9 @@ use super::theme::Theme;
 /// Rows and columns of a terminal.
 pub type TerminalSize = (usize, usize);
 
+/// Columns where there is no terminal to ask.
+const USUAL_COLUMNS: usize = 80;
+
 /// Writes lines. Clones write to the same place.
 #[derive(Clone)]
 pub struct Printer {
@@ -129,6 +132,12 @@ impl Printer {
     #[must_use]
     pub fn terminal_size(&self) -> Option<TerminalSize> {
         self.shared.size.map(|size| size())
+    }
+
+    /// Columns for text on standard error: those of the terminal, or what people are used to elsewhere.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        self.terminal_size().map_or(USUAL_COLUMNS, |(_, columns)| columns)
     }
 
     /// Whether progress is to be left out.

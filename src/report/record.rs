@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::reporter::Report;
-use crate::event::{Event, EventKind, Failure, Phase, Stamp};
+use crate::event::{Event, EventKind, Failure, Outcome, Phase, Stamp};
 use crate::mask::Masker;
 use crate::names::ComponentName;
 use crate::store::Store;
@@ -82,6 +82,32 @@ pub struct Record {
     pub events: Vec<Event>,
 }
 
+impl Record {
+    /// What was asked, and when by the wall clock; None where the beginning is missing.
+    #[must_use]
+    pub fn beginning(&self) -> Option<(&str, &str)> {
+        self.events.iter().find_map(|event| match &event.kind {
+            EventKind::RunStarted { command, time, .. } => Some((command.as_str(), time.as_str())),
+            _ => None,
+        })
+    }
+
+    /// How it ended; None: it goes on, or was killed.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.events.iter().rev().find_map(|event| match &event.kind {
+            EventKind::RunFinished { outcome, .. } => Some(*outcome),
+            _ => None,
+        })
+    }
+
+    /// How long it took, or until when it was recorded.
+    #[must_use]
+    pub fn took(&self) -> Stamp {
+        self.events.iter().map(|event| event.at).max().unwrap_or_default()
+    }
+}
+
 /// The newest records of a cluster, newest first, at most `limit`. What can't be read is left out.
 #[must_use]
 pub fn records(store: &Store, limit: usize) -> Vec<Record> {
@@ -90,6 +116,13 @@ pub fn records(store: &Store, limit: usize) -> Vec<Record> {
     };
     let newest = by_age(&dir).into_iter().take(limit);
     newest.filter_map(|path| read(&path).ok()).collect()
+}
+
+/// When the newest record of a cluster was last written to; None: there is none.
+#[must_use]
+pub fn last_recorded(store: &Store) -> Option<SystemTime> {
+    let newest = by_age(&store.runs_dir()?).into_iter().next()?;
+    newest.metadata().and_then(|metadata| metadata.modified()).ok()
 }
 
 /// How long each component took from started to ready: the median of the newest runs in which it did so. Completed

@@ -1,11 +1,10 @@
-//! The end of a run: the verdict, where the time went, how to connect, what to type next.
-
-use std::time::Duration;
+//! The end of a run: where the time went, the verdict, how to connect, what to type next.
 
 use super::board::{Board, Goal, Row};
 use super::printer::Printer;
-use super::theme::{BOLD, DIM, HINT, Theme, count};
-use crate::event::{Outcome, Phase};
+use super::theme::{BOLD, HINT, Theme, count};
+use super::waterfall::{self, Track, View};
+use crate::event::Outcome;
 use crate::names::ComponentName;
 use crate::units::human;
 
@@ -18,12 +17,12 @@ pub fn print(board: &Board, printer: &Printer) {
         return;
     };
     if outcome == Outcome::Ready {
+        for line in where_time_went(board, printer) {
+            printer.progress(line);
+        }
         printer.result(verdict(board, outcome, printer.out_theme()));
         for line in endpoints(board, printer.out_theme()) {
             printer.result(line);
-        }
-        if let Some(line) = critical_path(board, printer.err_theme()) {
-            printer.progress(line);
         }
     } else {
         printer.problem(verdict(board, outcome, printer.err_theme()));
@@ -31,6 +30,21 @@ pub fn print(board: &Board, printer: &Printer) {
     if let Some(line) = next_steps(board, outcome, printer.err_theme()) {
         printer.progress(line);
     }
+}
+
+/// Whether the end has a bar for each component. After a failure its report is what people want to read; `convoke
+/// report` has the bars.
+#[must_use]
+pub fn has_bars(board: &Board) -> bool {
+    let is_good = board.goal == Goal::Ready && board.outcome == Some(Outcome::Ready);
+    is_good && waterfall::has_bars(&board.timeline)
+}
+
+fn where_time_went(board: &Board, printer: &Printer) -> Vec<String> {
+    if board.goal != Goal::Ready {
+        return Vec::new();
+    }
+    waterfall::brief(&board.timeline, View { width: printer.columns(), theme: printer.err_theme() })
 }
 
 /// One line that says how the run ended.
@@ -50,19 +64,6 @@ pub fn verdict(board: &Board, outcome: Outcome, theme: Theme) -> String {
     }
 }
 
-/// Which component was ready last and where its time went. None where nothing was started.
-#[must_use]
-pub fn critical_path(board: &Board, theme: Theme) -> Option<String> {
-    if board.goal != Goal::Ready {
-        return None;
-    }
-    let started = board.rows.iter().filter(|(_, row)| row.phase.is_settled() && was_started(row));
-    let (name, row) = started.max_by_key(|(_, row)| row.since)?;
-    let parts: Vec<String> = spent(row).into_iter().map(|(stage, time)| format!("{stage} {}", human(time))).collect();
-    let separator = if theme.unicode { " · " } else { ", " };
-    Some(theme.paint(DIM, format!("  last: {name}, {}", parts.join(separator))))
-}
-
 /// One line a published port, aligned.
 #[must_use]
 pub fn endpoints(board: &Board, theme: Theme) -> Vec<String> {
@@ -75,17 +76,13 @@ pub fn endpoints(board: &Board, theme: Theme) -> Vec<String> {
     board.endpoints.iter().map(line).collect()
 }
 
-/// Commands that make sense now. None where there is nothing left to look at.
+/// Commands that make sense now. None where there is nothing to look at.
 #[must_use]
 pub fn next_steps(board: &Board, outcome: Outcome, theme: Theme) -> Option<String> {
     let cluster = board.cluster.as_ref()?;
-    let culprit = board.failures.iter().find_map(|failure| failure.component.as_ref());
     let commands = match (board.goal, outcome) {
         (Goal::Ready, Outcome::Ready) => vec!["ps".to_owned(), "logs".to_owned(), "down".to_owned()],
-        (Goal::Ready, Outcome::Failed | Outcome::DeadlinePassed | Outcome::Interrupted) => {
-            let logs = culprit.or_else(|| board.rows.iter().find(|(_, row)| !row.reached).map(|(name, _)| name));
-            vec!["ps".to_owned(), logs.map_or("logs".to_owned(), |name| format!("logs {name}")), "down".to_owned()]
-        }
+        (Goal::Ready, Outcome::Failed | Outcome::DeadlinePassed | Outcome::Interrupted) => after_trouble(board),
         (Goal::Ready, Outcome::EngineUnreachable) => {
             return Some(format!("  next: {}", theme.paint(HINT, "convoke doctor")));
         }
@@ -94,40 +91,24 @@ pub fn next_steps(board: &Board, outcome: Outcome, theme: Theme) -> Option<Strin
     };
     let typed: Vec<String> =
         commands.iter().map(|command| theme.paint(HINT, format!("convoke {command} -p {cluster}"))).collect();
-    Some(format!("  next: {}", typed.join(", ")))
+    (!typed.is_empty()).then(|| format!("  next: {}", typed.join(", ")))
 }
 
-/// Time by stage, stages in the order first entered; those too short to matter are left out.
-fn spent(row: &Row) -> Vec<(&'static str, Duration)> {
-    let mut stages: Vec<(&'static str, Duration)> = Vec::new();
-    for (phase, time) in &row.past {
-        let stage = stage(*phase);
-        match stages.iter_mut().find(|(known, _)| *known == stage) {
-            Some((_, sum)) => *sum += *time,
-            None => stages.push((stage, *time)),
-        }
+/// What can be looked at after a start that went wrong: not what was never made, nor the log of what never ran.
+fn after_trouble(board: &Board) -> Vec<String> {
+    let tracks = &board.timeline.tracks;
+    let mut commands = Vec::new();
+    if tracks.values().any(Track::was_there) {
+        commands.push("ps".to_owned());
     }
-    stages.retain(|(_, time)| *time >= Duration::from_millis(1));
-    stages
-}
-
-/// What a component's time in a phase is spent on.
-const fn stage(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Pending => "pending",
-        Phase::Creating => "create",
-        // Created, and held back by a gate or by the number of starts in flight.
-        Phase::Created => "queue",
-        Phase::Starting => "start",
-        Phase::Started | Phase::Live => "boot",
-        Phase::Restarting => "restart",
-        Phase::Ready | Phase::Completed => "run",
-        Phase::Unhealthy | Phase::Failed | Phase::Stopped => "down",
+    let culprits = board.failures.iter().filter_map(|failure| failure.component.as_ref());
+    let open = board.rows.iter().filter(|(_, row)| !row.reached).map(|(name, _)| name);
+    let has_run = |name: &&ComponentName| tracks.get(*name).is_some_and(Track::has_run);
+    commands.extend(culprits.chain(open).find(has_run).map(|name| format!("logs {name}")));
+    if board.is_anything_there() {
+        commands.push("down".to_owned());
     }
-}
-
-fn was_started(row: &Row) -> bool {
-    row.past.iter().any(|(phase, _)| matches!(phase, Phase::Starting | Phase::Creating))
+    commands
 }
 
 fn culprits(board: &Board) -> String {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::theme::{BAD, CAUTION, DIM, GOOD, HINT, Theme, printable};
-use crate::event::{Phase, PublishedEndpoint};
+use crate::event::{Outcome, Phase, PublishedEndpoint, Stamp};
 use crate::names::ComponentName;
 use crate::units::human;
 
@@ -48,6 +48,24 @@ pub struct TemplateRow {
     pub parameters: Vec<String>,
     /// Where it comes from: `built in`, or a folder.
     pub source: String,
+}
+
+/// A recorded run as `report --list` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RunRow {
+    /// Identifier of the run.
+    pub run: String,
+    /// Wall clock at its beginning, RFC 3339.
+    pub time: Option<String>,
+    /// What was asked.
+    pub command: Option<String>,
+    /// How it ended; None: it goes on, or was killed.
+    pub outcome: Option<Outcome>,
+    /// The same for people.
+    #[serde(skip)]
+    pub verdict: String,
+    /// How long it took, in microseconds.
+    pub took: Stamp,
 }
 
 /// How a check went.
@@ -119,6 +137,23 @@ pub fn templates(rows: &[TemplateRow], theme: Theme) -> String {
     let cells: Vec<Vec<String>> = rows
         .iter()
         .map(|row| vec![row.name.clone(), row.summary.clone(), row.parameters.join(" "), row.source.clone()])
+        .collect();
+    let mut lines = aligned(&header, &cells);
+    lines[0] = theme.paint(DIM, &lines[0]);
+    lines.join("\n")
+}
+
+/// The table of `report --list`; no line end after the last line.
+#[must_use]
+pub fn runs(rows: &[RunRow], theme: Theme) -> String {
+    let header = ["RUN", "WHEN", "COMMAND", "VERDICT", "TOOK"];
+    let unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            let (when, command) = (unknown(&row.time), unknown(&row.command));
+            vec![row.run.clone(), when, command, row.verdict.clone(), human(row.took.0)]
+        })
         .collect();
     let mut lines = aligned(&header, &cells);
     lines[0] = theme.paint(DIM, &lines[0]);

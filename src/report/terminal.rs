@@ -91,7 +91,10 @@ impl Report for Terminal {
     fn finish(&mut self) {
         self.bar.finish_and_clear();
         self.printer.set_live(None);
-        self.print_last_lines();
+        // Where bars follow, they say all that the lines would.
+        if !summary::has_bars(&self.board) {
+            self.print_last_lines();
+        }
         let theme = self.printer.err_theme();
         // Only now, next to the prompt: above live lines they would scroll away.
         for failure in &self.board.failures {

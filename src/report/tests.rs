@@ -1,5 +1,8 @@
 //! Every reporter on the same recorded runs: one that gets ready, one that fails, one that stalls.
 
+#[path = "../../tests/support/schema.rs"]
+mod schema;
+
 use std::time::Duration;
 
 use indicatif::{InMemoryTerm, ProgressDrawTarget};
@@ -247,14 +250,14 @@ fn samples() -> Vec<EventKind> {
             actions: vec![PlannedAction { component: component(), action: "create".into(), reason: text() }],
         },
         EventKind::ImageProgress { image: text(), text: text(), current: Some(1), total: None },
-        EventKind::ImageReady { image: text(), how: "pulled".into() },
+        EventKind::ImageReady { image: text(), how: "pulled".into(), components: vec![component()] },
         EventKind::NetworkCreated { network: text(), subnet: Some(text()) },
         EventKind::NetworkRemoved { network: text() },
         EventKind::VolumeCreated { volume: text() },
         EventKind::VolumeRemoved { volume: text() },
         EventKind::ComponentRemoved { component: component() },
         EventKind::PhaseChanged { component: component(), phase: Phase::Ready, reason: Some(text()) },
-        EventKind::Waiting { component: component(), why: text(), on: vec![component()] },
+        EventKind::Waiting { component: component(), why: text(), on: vec![component()], gate: Some(Phase::Ready) },
         EventKind::Exited { component: component(), code: -1, oom: true, restarts: false },
         EventKind::Stalled { lines: vec![text()] },
         EventKind::Warning { message: text() },
@@ -322,4 +325,62 @@ fn the_documentation_has_every_event_with_a_valid_example() {
         let same = |event: &&Event| std::mem::discriminant(&event.kind) == std::mem::discriminant(&kind);
         assert!(examples.iter().any(|event| same(&event)), "docs/events.md has no example of {name}");
     }
+}
+
+#[test]
+fn the_schema_fits_every_event_and_nothing_else() {
+    let schema = schema::Schema::of_events();
+    let documented = DOCS.lines().filter(|line| line.starts_with('{')).map(|line| serde_json::from_str(line).unwrap());
+    let recorded = [READY, FAILING, STALLED].into_iter().flat_map(events);
+    let whole = samples().into_iter().map(|kind| Event::new(Stamp(Duration::from_secs(1)), kind));
+    for event in documented.chain(recorded).chain(whole) {
+        let value = serde_json::to_value(&event).unwrap();
+        assert_eq!(schema.check(&value), Ok(()));
+    }
+    for wrong in [
+        r#"{"v":1,"at":0,"event":"nothing_known"}"#,
+        r#"{"v":1,"event":"volume_created","volume":"x"}"#,
+        r#"{"v":1,"at":0,"event":"volume_created"}"#,
+        r#"{"v":1,"at":0,"event":"volume_created","volume":"x","size":1}"#,
+        r#"{"v":1,"at":0,"event":"phase_changed","component":"x","phase":"asleep"}"#,
+    ] {
+        assert!(schema.check(&serde_json::from_str(wrong).unwrap()).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn after_a_failure_no_wait_is_told() {
+    let (printer, captured) = Printer::captured(Theme::PLAIN, false);
+    let mut lines = Lines::new(printer);
+    let events = events(STALLED);
+    let end = events.iter().position(|event| matches!(event.kind, EventKind::Failed { .. })).unwrap();
+    play(&mut lines, &events[..=end], u64::MAX);
+    let told = captured.err();
+    // The run is over, and its calls in flight are waited for.
+    lines.tick(Stamp(Duration::from_secs(60)));
+    assert_eq!(captured.err(), told);
+}
+
+/// What is offered after this run, in which nothing else happened than that it was refused.
+fn next_after(events: &[EventKind]) -> String {
+    let (printer, captured) = Printer::captured(Theme::PLAIN, false);
+    let mut lines = Lines::new(printer);
+    let kinds =
+        samples().into_iter().take(1).chain(events.iter().cloned()).chain(samples().into_iter().rev().take(2).rev());
+    kinds.for_each(|kind| lines.event(&Event::new(Stamp::default(), kind)));
+    lines.finish();
+    let told = captured.err();
+    told.lines().filter_map(|line| line.strip_prefix("  next: ")).collect()
+}
+
+#[test]
+fn nothing_is_offered_to_look_at_that_was_never_made() {
+    let enter = |phase| EventKind::PhaseChanged { component: ComponentName::new("db").unwrap(), phase, reason: None };
+    assert_eq!(next_after(&[]), "");
+    assert_eq!(next_after(&[enter(Phase::Failed)]), "");
+    let network = EventKind::NetworkCreated { network: "n".into(), subnet: None };
+    assert_eq!(next_after(&[network, enter(Phase::Failed)]), "convoke down -p demo");
+    assert_eq!(next_after(&[enter(Phase::Created), enter(Phase::Failed)]), "convoke ps -p demo, convoke down -p demo");
+    let ran = [enter(Phase::Started), enter(Phase::Failed)];
+    assert_eq!(next_after(&ran), "convoke ps -p demo, convoke logs db -p demo, convoke down -p demo");
 }

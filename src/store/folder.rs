@@ -99,6 +99,23 @@ impl Store {
         }
     }
 
+    /// The folder of this cluster under a state directory, if it is there: to read it. Nothing is made.
+    #[must_use]
+    pub fn find(root: &Path, cluster: &ClusterName) -> Option<Self> {
+        let folder = root.join("clusters").join(cluster.as_str());
+        folder.is_dir().then(|| Self { cluster: cluster.clone(), folder: Some(folder), warning: None })
+    }
+
+    /// Every folder under a state directory, in the order of names.
+    #[must_use]
+    pub fn all(root: &Path) -> Vec<Self> {
+        let entries = std::fs::read_dir(root.join("clusters")).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| ClusterName::new(entry.file_name().into_string().ok()?).ok());
+        let mut found: Vec<Self> = names.filter_map(|name| Self::find(root, &name)).collect();
+        found.sort_by(|one, other| one.cluster.cmp(&other.cluster));
+        found
+    }
+
     /// A folder that remembers nothing.
     fn degraded(cluster: &ClusterName, why: &str) -> Self {
         let warning = format!("{why}; runs are not recorded, and two commands at once are not kept apart");
@@ -273,6 +290,18 @@ mod tests {
         trial(root.path()).unwrap();
         trial(&root.path().join("not/yet")).unwrap();
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn looking_for_folders_makes_none() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(Store::find(root.path(), &demo()).is_none());
+        assert!(Store::all(root.path()).is_empty());
+        assert!(Store::open_at(root.path(), &demo()).warning().is_none());
+        std::fs::create_dir(root.path().join("clusters/Not A Name")).unwrap();
+        assert!(Store::find(root.path(), &demo()).unwrap().runs_dir().unwrap().is_dir());
+        let names: Vec<String> = Store::all(root.path()).iter().map(|store| store.cluster().to_string()).collect();
+        assert_eq!(names, ["demo"]);
     }
 
     #[test]

@@ -116,7 +116,17 @@ impl Store {
     /// Who supervises the cluster now; None: nobody does.
     #[must_use]
     pub fn supervisor(&self) -> Option<Holder> {
-        let path = self.path("supervisor.lock").filter(|path| path.exists())?;
+        self.holder("supervisor.lock")
+    }
+
+    /// Who changes the cluster now; None: nobody does.
+    #[must_use]
+    pub fn actor(&self) -> Option<Holder> {
+        self.holder("actions.lock")
+    }
+
+    fn holder(&self, name: &str) -> Option<Holder> {
+        let path = self.path(name).filter(|path| path.exists())?;
         let file = File::open(path).ok()?;
         match file.try_lock_shared() {
             Err(TryLockError::WouldBlock) => read_holder(&file),
@@ -210,8 +220,10 @@ mod tests {
         let store = store(root.path());
         assert_eq!(store.supervisor(), None);
         let supervising = store.lock_supervisor("supervise").unwrap();
+        assert_eq!(store.actor(), None);
         let _acting = store.lock_actions("up", false, |_| ()).await.unwrap();
         assert_eq!(store.supervisor().unwrap().command, "supervise");
+        assert_eq!(store.actor().unwrap().command, "up");
         assert!(store.lock_supervisor("supervise").is_err());
         drop(supervising);
         assert_eq!(store.supervisor(), None);

@@ -50,7 +50,7 @@ fn one_that_exits_1() {
         "  try: `convoke logs web` shows all it said\n",
         "failed after",
         ": web\n",
-        "stopped the 2 that this run started",
+        "stopped 1 component that this run started (--on-failure keep leaves them)\n",
     ]);
 }
 

@@ -23,5 +23,6 @@ mod interruption;
 mod output;
 mod probes;
 mod refusals;
+mod report;
 mod start;
 mod templates;

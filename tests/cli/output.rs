@@ -4,7 +4,7 @@ use std::process::Command;
 
 use convoke::event::{EventKind, Outcome};
 
-use crate::support::TestCluster;
+use crate::support::{Schema, TestCluster};
 
 const CHATTY: &str = r#"
 services:
@@ -22,10 +22,14 @@ services:
 #[test]
 fn every_line_for_programs_is_an_event_from_first_to_last() {
     let cluster = TestCluster::new(CHATTY);
+    let schema = Schema::of_events();
     for command in ["up", "stop", "start", "restart", "down"] {
         let ran = cluster.ok(&["--format", "json", command]);
         let events = ran.events();
         assert!(events.iter().all(|event| event.v == 1), "{ran}");
+        for line in ran.out.lines() {
+            assert_eq!(schema.check(&serde_json::from_str(line).unwrap()), Ok(()), "{line}");
+        }
         assert!(events.windows(2).all(|pair| pair[0].at <= pair[1].at), "in the order of time:\n{ran}");
         assert!(matches!(&events[0].kind, EventKind::RunStarted { .. }), "{ran}");
         let is_last = |kind: &EventKind| matches!(kind, EventKind::RunFinished { .. });

@@ -83,6 +83,8 @@ fn a_container_of_our_name_that_somebody_else_made() {
             &format!("web: a container named {name} is there already, and convoke didn't make it\n"),
             &format!("try: remove it with {}, or choose another name with -p\n", remedy.replace("NAME", &cluster.name)),
         ]);
+        // Nothing was made that could be looked at.
+        up.says_nothing_of(&["next:", "that this run started"]);
         cluster.ok(&["down"]);
         assert_eq!(foreign.inspect(), before, "it was touched");
     }

@@ -8,6 +8,7 @@ mod leaks;
 mod proxy;
 mod ran;
 mod running;
+mod schema;
 
 pub(crate) use cluster::TestCluster;
 pub(crate) use compose::http_services;
@@ -16,6 +17,7 @@ pub(crate) use http::http_get;
 pub(crate) use proxy::Proxy;
 pub(crate) use ran::Ran;
 pub(crate) use running::Running;
+pub(crate) use schema::Schema;
 
 /// The test image; `make images` loads it.
 pub(crate) const IMAGE: &str = "convoke-test/probe-target:latest";

@@ -1,7 +1,7 @@
 //! Components that end: jobs, crashes, early exits, crash loops.
 
 use super::harness::*;
-use crate::cluster::{GateCondition, RestartPolicy};
+use crate::cluster::{Component, GateCondition, RestartPolicy};
 use crate::drive::driver::Options;
 use crate::engine::fake::{Behaviour, Op};
 use crate::event::{EventKind, Outcome, Phase};
@@ -232,4 +232,14 @@ async fn a_job_is_not_ready_while_it_runs() {
     let engine = engine(1).behave("job", Behaviour::exits(secs(7), 1));
     let ran = up(&engine, &cluster([job, http("web")])).await.is(Outcome::Failed);
     assert!(!ran.phases("job").contains(&Phase::Ready), "{}", ran.story());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ended_by_itself_is_not_left_to_stop() {
+    let engine = engine(1)
+        .behave("job", Behaviour::exits(ms(300), 0))
+        .behave("bad", Behaviour::never_ready(ms(10)).exiting(secs(1), 3));
+    let job = Component { completes: true, ..plain("job") };
+    let ran = up(&engine, &cluster([job, http("bad"), http("db")])).await.is(Outcome::Failed);
+    assert_eq!(ran.running_here, [name("db")].into(), "{}", ran.story());
 }

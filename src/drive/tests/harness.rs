@@ -1,6 +1,6 @@
 //! What every test of the driver uses: small components, one run, and what may be asked of it afterwards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use crate::engine::{Attach, CreateContainer, labels};
 use crate::event::{Event, EventKind, Failure, Outcome, Phase};
 use crate::names::{ComponentName, ContainerId};
 use crate::probe::fake::FakeProber;
+use crate::report::waterfall::Timeline;
 
 /// No run of a test lasts longer, in virtual time.
 const LIMIT: Duration = Duration::from_secs(3600);
@@ -89,6 +90,8 @@ pub(super) struct Ran {
     pub(super) outcome: Outcome,
     pub(super) events: Vec<Event>,
     pub(super) steps: u64,
+    /// What is left to stop.
+    pub(super) running_here: BTreeSet<ComponentName>,
     /// How long it took.
     pub(super) took: Duration,
 }
@@ -113,7 +116,8 @@ pub(super) async fn run(
     let run =
         shell::run(driver, engine.clone(), FakeProber::new(engine.clone()), interrupt, |event| events.push(event));
     let end = tokio::time::timeout(LIMIT, run).await.expect("a run ends");
-    Ran { outcome: end.outcome, events, steps: end.steps, took: engine.now() - began }
+    let (outcome, steps, running_here) = (end.outcome, end.steps, end.running_here);
+    Ran { outcome, events, steps, running_here, took: engine.now() - began }
 }
 
 /// Lets `up` run for `cut`, then kills it as `kill -9` would. Some if it ended before.
@@ -139,7 +143,7 @@ pub(super) async fn stop_all(engine: &FakeEngine, cluster: &Cluster, request: &S
     let mut events = Vec::new();
     let run = stop(engine, &cluster.name, request, pending(), |event| events.push(event));
     let outcome = tokio::time::timeout(LIMIT, run).await.expect("a stop ends");
-    Ran { outcome, events, steps: 0, took: engine.now() - began }
+    Ran { outcome, events, steps: 0, running_here: BTreeSet::new(), took: engine.now() - began }
 }
 
 impl Ran {
@@ -159,6 +163,13 @@ impl Ran {
             }
             _ => None,
         })
+    }
+
+    /// What the events say of its time.
+    pub(super) fn timeline(&self) -> Timeline {
+        let mut timeline = Timeline::default();
+        self.events.iter().for_each(|event| timeline.event(event));
+        timeline
     }
 
     pub(super) fn failures(&self) -> Vec<&Failure> {

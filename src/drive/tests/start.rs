@@ -1,11 +1,12 @@
 //! Starts that go well: order, gates, cycles, images.
 
 use super::harness::*;
-use crate::cluster::{GateCondition, HealthCheck};
+use crate::cluster::{Component, GateCondition, HealthCheck};
 use crate::drive::driver::Options;
 use crate::engine::fake::{Behaviour, Latency, Op, most_at_once};
 use crate::engine::{ImageInfo, Subnet};
 use crate::event::{EventKind, Outcome, Phase};
+use crate::report::waterfall::{Stage, critical_path, starts};
 
 #[tokio::test(start_paused = true)]
 async fn one_component() {
@@ -203,4 +204,32 @@ async fn only_the_chosen_ones_are_touched() {
     up_with(&engine, &cluster, options).await.is(Outcome::Ready);
     assert!(calls(&engine, Op::Create, "b").is_empty());
     assert_eq!(engine.containers().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_events_prove_which_starts_waited_for_a_readiness() {
+    let names = ["a", "b", "c", "d", "e"];
+    let ran = up(&engine(1), &cluster(names.map(http))).await.is(Outcome::Ready);
+    let found = starts(&ran.timeline()).unwrap();
+    assert_eq!((found.calls, found.after_first_ready, found.waited), (5, 0, vec![]), "{}", ran.story());
+
+    let slow = engine(1).behave("db", Behaviour::ready_after(secs(2)));
+    let members = [http("db"), gated(http("web"), GateCondition::Ready, "db"), http("other")];
+    let ran = up(&slow, &cluster(members)).await.is(Outcome::Ready);
+    let found = starts(&ran.timeline()).unwrap();
+    let [wait] = found.waited.as_slice() else { panic!("{}", ran.story()) };
+    assert_eq!((wait.component.as_str(), wait.on.as_str(), wait.phase), ("web", "db", Phase::Ready));
+    assert_eq!(wait.until.map(|until| until.0), ran.entered("db", Phase::Ready));
+    let path: Vec<_> = critical_path(&ran.timeline()).into_iter().map(|leg| leg.component.to_string()).collect();
+    assert_eq!(path, ["db", "web"], "{}", ran.story());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_is_pulled_has_its_share_of_the_time() {
+    let engine = engine(1).with_pullable("far", secs(5));
+    let ran = up(&engine, &cluster([http("a"), Component { image: "far".into(), ..http("b") }])).await;
+    let path = critical_path(&ran.timeline());
+    assert_eq!(path.len(), 1, "{}", ran.story());
+    assert_eq!((path[0].component.as_str(), path[0].stages[0].stage), ("b", Stage::Image), "{path:?}");
+    assert!(path[0].stages[0].time.0 > secs(4), "{path:?}");
 }
