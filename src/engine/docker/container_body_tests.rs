@@ -151,7 +151,7 @@ fn networks_with_addresses_and_aliases() {
     let front = json!({"IPAMConfig": {"IPv4Address": "10.231.0.2"}, "Aliases": ["web"]});
     assert_eq!(old["NetworkingConfig"]["EndpointsConfig"], json!({"shop_front": front}));
     assert_eq!(old["HostConfig"]["NetworkMode"], json!("shop_front"));
-    assert_eq!(old["HostConfig"]["Sysctls"].as_object().unwrap().len(), 2);
+    assert_eq!(old["HostConfig"]["Sysctls"].as_object().unwrap().len(), 6);
     let new = value(&request, ApiVersion::new(1, 46));
     assert_eq!(new["NetworkingConfig"]["EndpointsConfig"].as_object().unwrap().len(), 2);
     assert_eq!(new["HostConfig"]["Sysctls"], json!({}));
