@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PREFIX ?= /usr/local
-.PHONY: help setup engine images build demo test test-engines lint fmt bench install clean
+.PHONY: help setup engine images build demo demo-etcd test test-engines lint fmt bench install clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
@@ -20,9 +20,13 @@ images: setup engine ## Make the images of the templates and the tests
 build: setup ## Build convoke
 	cargo build --locked
 
-demo: build engine ## Start three etcd members that need each other, look at them, remove them
-	@scripts/images.sh etcd
+demo: build engine ## Start Neon's storage plane at once (simulated), restart it, compare with a start in order
+	@scripts/images.sh postgres neon-sim
 	@scripts/demo.sh target/debug/convoke
+
+demo-etcd: build engine ## Start three etcd members that need each other, look at them, remove them
+	@scripts/images.sh etcd
+	@scripts/demo-etcd.sh target/debug/convoke
 
 test: setup ## Run all tests, those on a real engine included
 	@scripts/test.sh
