@@ -1,6 +1,6 @@
 //! Who waits for whom, and why: for the progress display, a stalled start, and a failure report.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use petgraph::graphmap::DiGraphMap;
 
@@ -142,12 +142,32 @@ impl Driver {
             edges.insert(name, on);
         }
         lines.extend(cycles(&edges).into_iter().map(|members| {
-            let first = members[0].clone();
-            let path: Vec<String> = members.iter().chain([&first]).map(ToString::to_string).collect();
+            let path: Vec<String> = round(&edges, &members[0]).into_iter().map(ToString::to_string).collect();
             format!("{} wait for each other: {}", list(members.iter()), path.join(" -> "))
         }));
         lines
     }
+}
+
+/// The shortest way round from a member of a cycle back to it.
+fn round<'n>(
+    edges: &'n BTreeMap<&ComponentName, Vec<ComponentName>>,
+    first: &'n ComponentName,
+) -> Vec<&'n ComponentName> {
+    let mut seen = BTreeSet::new();
+    let mut ways = VecDeque::from([vec![first]]);
+    while let Some(way) = ways.pop_front() {
+        for next in way.last().and_then(|last| edges.get(*last)).into_iter().flatten() {
+            let longer: Vec<_> = way.iter().copied().chain([next]).collect();
+            if next == first {
+                return longer;
+            }
+            if seen.insert(next) {
+                ways.push_back(longer);
+            }
+        }
+    }
+    vec![first]
 }
 
 /// Groups that wait for each other.

@@ -154,7 +154,30 @@ impl Driver {
             let message = format!("the probe of {name} holds a secret, which no label keeps: `convoke up` asks it");
             self.emit(EventKind::Warning { message });
         }
+        self.warn_of_missing_volumes(observed);
         self.emit(EventKind::Planned { actions: plan.actions });
+    }
+
+    /// Volumes of a cluster often belong together, as a database does to what it describes. With some there and some
+    /// not, and no container left that would have kept them, somebody removed a part.
+    fn warn_of_missing_volumes(&mut self, observed: &Observed) {
+        if !observed.containers.is_empty() {
+            return;
+        }
+        let is_there = |name: &str| observed.volumes.iter().any(|volume| volume.name == name);
+        let own = self.cluster.volumes.values().filter(|volume| !volume.external);
+        let (kept, missing): (Vec<_>, Vec<_>) =
+            own.map(|volume| volume.engine_name.as_str()).partition(|name| is_there(name));
+        if kept.is_empty() || missing.is_empty() {
+            return;
+        }
+        let message = format!(
+            "these volumes are made anew: {}; these are kept from before: {}; if their contents belong together, \
+             `convoke down --volumes` removes all",
+            missing.join(", "),
+            kept.join(", ")
+        );
+        self.emit(EventKind::Warning { message });
     }
 
     /// Components whose readiness probe isn't known here.

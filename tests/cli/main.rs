@@ -20,6 +20,7 @@ mod files;
 mod gates;
 mod interop;
 mod interruption;
+mod neon;
 mod output;
 mod probes;
 mod refusals;

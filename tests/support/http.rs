@@ -17,6 +17,12 @@ pub(crate) fn http_get(host: &str, path: &str) -> (u16, String) {
     request(&Place::Host(host.to_owned()), "GET", path, "")
 }
 
+/// Posts JSON to a path at `host:port`; the status and the body.
+#[track_caller]
+pub(crate) fn http_post(host: &str, path: &str, body: &str) -> (u16, String) {
+    request(&Place::Host(host.to_owned()), "POST", path, body)
+}
+
 /// Sends a request; the status and the body.
 #[track_caller]
 pub(crate) fn request(place: &Place, method: &str, path: &str, body: &str) -> (u16, String) {

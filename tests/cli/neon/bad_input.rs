@@ -1,0 +1,82 @@
+//! Mistakes of people, and what is said of them.
+
+use convoke::event::Phase;
+
+use super::plane::{CONTROLLER, DATABASE};
+use super::{Plane, Story};
+use crate::support::{Api, TestCluster};
+
+#[test]
+fn impossible_numbers_are_refused_before_anything_is_made() {
+    let cluster = TestCluster::without_file();
+    let two = cluster.run(&["up", "neon", "--set", "safekeepers=2"]);
+    two.exits(2).says(&["safekeepers must be 1, or 3 and more, but it is 2", "the majority of two is both"]);
+    let none = cluster.run(&["up", "neon", "--set", "pageservers=0"]);
+    none.exits(2).says(&[r#"parameter "pageservers" of template neon must be a whole number from 1 to 32"#]);
+    cluster.run(&["up", "neon", "--set", "images=simulated"]).exits(2).says(&["must be one of official, sim"]);
+    assert!(cluster.components().is_empty());
+}
+
+#[test]
+fn an_image_without_the_programs_is_told_by_what_it_lacks() {
+    let cluster = TestCluster::without_file();
+    let mut args = vec!["up", "neon", "--timeout", "8s"];
+    let set = ["repository=convoke-test/busybox", "postgres_image=convoke/postgres:15", "pageservers=1", "safekeepers=1"];
+    args.extend(set.iter().flat_map(|set| ["--set", set]));
+    let up = cluster.run(&args);
+    up.exits(3).says(&["storage-broker: ", "exit code 127", "storage_broker", "No such file or directory"]);
+}
+
+#[test]
+fn a_database_that_never_comes_is_named_by_the_controller() {
+    let plane = Plane::new(1, 1);
+    plane.cluster.edit("--db-connect-timeout=60s", "--db-connect-timeout=2s");
+    let asleep = "services: { storage-controller-db: { entrypoint: [sleep, infinity] } }";
+    plane.cluster.write("asleep.yaml", asleep);
+    let up = plane.cluster.run(&["-f", "compose.yaml", "-f", "asleep.yaml", "up", "--timeout", "9s"]);
+    up.exits(3).says(&[
+        "storage-controller     restarting (exited 1)",
+        "storage-controller-db is started: tcp :5432: connection refused",
+        "Database not yet available, waiting...",
+        "pageserver-1 and storage-controller wait for each other",
+        "missing: pageserver-1, storage-controller, storage-controller-db",
+    ]);
+    assert!(up.all().lines().any(|line| line.contains("storage-controller is") && line.contains(DATABASE)), "{up}");
+}
+
+#[test]
+fn a_pageserver_without_an_availability_zone_is_told_by_its_log() {
+    let plane = Plane::new(1, 1);
+    plane.cluster.edit(r#", "availability_zone_id": "zone-1""#, "");
+    let up = plane.cluster.run(&["up", "--timeout", "8s"]);
+    up.exits(3).says(&["pageserver-1: ", "exit code 101", "no availability zone", "missing: pageserver-1"]);
+}
+
+#[test]
+fn a_pageserver_that_moved_is_told_by_the_controller_s_refusal() {
+    let plane = Plane::new(1, 1);
+    plane.up().exits(0);
+    // It serves where it did, and says that it is elsewhere: for the controller, a node can't move.
+    plane.cluster.edit(r#""http_port": 9898"#, r#""http_port": 9899"#);
+    let up = plane.cluster.run(&["-f", "compose.yaml", "-f", "faults.yaml", "up", "--timeout", "8s"]);
+    up.exits(3).says(&["pageserver-1", "no answer", "re-attach failed, will retry", "409"]);
+}
+
+#[test]
+fn a_database_that_doesn_t_belong_to_the_pageservers_is_noticed() {
+    let plane = Plane::new(1, 1);
+    plane.up().exits(0);
+    plane.populate();
+    plane.cluster.ok(&["down"]);
+    let volume = format!("{}_{DATABASE}", plane.cluster.name);
+    assert_eq!(Api::new().send("DELETE", &format!("/volumes/{volume}"), "").0, 204);
+    let up = plane.up();
+    let story = Story::of(up.exits(0));
+    assert!(story.last(CONTROLLER, Phase::Ready) > story.last(DATABASE, Phase::Started), "{story:?}");
+    up.says(&[&format!("these volumes are made anew: {volume};"), "convoke down --volumes"]);
+    // With all there, or none, there is nothing to say.
+    plane.cluster.ok(&["down"]);
+    plane.up().exits(0).says_nothing_of(&["made anew"]);
+    plane.cluster.ok(&["down", "--volumes"]);
+    plane.up().exits(0).says_nothing_of(&["made anew"]);
+}

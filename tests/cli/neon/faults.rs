@@ -1,0 +1,139 @@
+//! One or two components go wrong at a restart of everything: the cluster becomes ready all the same, and while it
+//! doesn't, what is said of those that wait leads to those that went wrong.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use convoke::event::Phase;
+
+use super::plane::{CONTROLLER, DATABASE, Fault, Plane};
+use super::story::{Said, Story, blamed};
+
+/// What lasts shorter needs no explanation: it may be a probe that comes in a moment.
+const LASTING: Duration = Duration::from_millis(1500);
+
+#[test]
+fn faults_of_the_broker() {
+    each_fault_of("storage-broker");
+}
+
+#[test]
+fn faults_of_the_database() {
+    each_fault_of(DATABASE);
+}
+
+#[test]
+fn faults_of_the_controller() {
+    each_fault_of(CONTROLLER);
+}
+
+#[test]
+fn faults_of_a_pageserver() {
+    each_fault_of("pageserver-1");
+}
+
+#[test]
+fn faults_of_a_safekeeper() {
+    each_fault_of("safekeeper-1");
+}
+
+fn each_fault_of(component: &str) {
+    let mut plane = populated();
+    for fault in Fault::ALL {
+        restart_with(&mut plane, &[(component, fault)]);
+    }
+}
+
+#[test]
+#[ignore = "takes a quarter of an hour: make test-faults"]
+fn faults_of_every_two_components() {
+    let begun = Instant::now();
+    let pairs = Mutex::new(pairs(Plane::new(2, 1).components()));
+    let total = pairs.lock().unwrap().len();
+    let took = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut plane = populated();
+                loop {
+                    let Some([one, other]) = pairs.lock().unwrap().pop() else { return };
+                    let ready = restart_with(&mut plane, &[(&one.0, one.1), (&other.0, other.1)]);
+                    took.lock().unwrap().push((ready, one, other));
+                }
+            });
+        }
+    });
+    let mut took = took.into_inner().unwrap();
+    took.sort_by_key(|(ready, ..)| *ready);
+    assert_eq!(took.len(), total);
+    let (fastest, slowest) = (&took[0], &took[total - 1]);
+    // For people: nextest shows it with --no-capture.
+    eprintln!("{total} pairs in {:?}; restarts took {:?} to {slowest:?}", begun.elapsed(), fastest.0);
+}
+
+/// Every pair of faults of two different components.
+fn pairs(components: &[String]) -> Vec<[(String, Fault); 2]> {
+    let single: Vec<(String, Fault)> =
+        components.iter().flat_map(|component| Fault::ALL.map(|fault| (component.clone(), fault))).collect();
+    let mut pairs = Vec::new();
+    for (n, one) in single.iter().enumerate() {
+        pairs.extend(single[n..].iter().filter(|other| other.0 != one.0).map(|other| [one.clone(), other.clone()]));
+    }
+    pairs
+}
+
+fn populated() -> Plane {
+    let plane = Plane::new(2, 1);
+    plane.up().exits(0);
+    plane.populate();
+    plane
+}
+
+/// Restarts everything with these faults, and checks the outcome and what was said. How long it took.
+fn restart_with(plane: &mut Plane, faults: &[(&str, Fault)]) -> Duration {
+    for (component, fault) in faults {
+        plane.fault(component, *fault);
+    }
+    let restart = plane.restart();
+    assert_eq!(restart.code, 0, "{faults:?}\n{restart}");
+    let story = Story::of(&restart);
+    for (component, fault) in faults {
+        explained(&story, component, *fault, faults);
+        plane.heal(component);
+    }
+    restart.took
+}
+
+/// The fault is told by its component, and everybody who waits for long waits for one that has a fault.
+fn explained(story: &Story, component: &str, fault: Fault, faults: &[(&str, Fault)]) {
+    if fault == Fault::Crash {
+        assert_eq!(story.exits(component), [1], "{faults:?}\n{story:?}");
+        let whys = story.whys(component);
+        assert!(whys.iter().any(|why| why.contains("exited 1")), "{faults:?}: {whys:?}\n{story:?}");
+        return;
+    }
+    let moment = story.first(component, Phase::Started) + Duration::from_secs(2);
+    let said = story.said_at(moment);
+    let own = said.get(component).unwrap_or_else(|| panic!("{faults:?}: nothing about {component}\n{story:?}"));
+    assert!(fits(own, fault), "{faults:?}: {own:?}\n{story:?}");
+    for waiting in lasting(&said, moment) {
+        let at_fault = |name: &str| faults.iter().any(|(component, _)| *component == name);
+        let right = at_fault(waiting) || blamed(&said, waiting).iter().any(|peer| at_fault(peer));
+        assert!(right, "{faults:?}: {waiting} isn't led to the fault: {said:#?}\n{story:?}");
+    }
+}
+
+/// Whether what is said of a component is what its fault looks like from outside.
+fn fits(said: &Said, fault: Fault) -> bool {
+    let texts: &[&str] = match fault {
+        Fault::Delay => &["refused"],
+        Fault::Hang => &["no answer", "no response", "exited 1", "exited 2", "reset", "closed"],
+        Fault::Crash => &["exited 1"],
+    };
+    texts.iter().any(|text| said.why.contains(text))
+}
+
+fn lasting(said: &BTreeMap<String, Said>, moment: Duration) -> impl Iterator<Item = &String> {
+    said.iter().filter(move |(_, said)| moment.saturating_sub(said.since) > LASTING).map(|(name, _)| name)
+}

@@ -1,0 +1,10 @@
+//! The template `neon` with the simulated programs: its starts, what a start in order would cost, faults, bad input.
+
+mod bad_input;
+mod faults;
+mod plane;
+mod start;
+mod story;
+
+use plane::Plane;
+use story::Story;
