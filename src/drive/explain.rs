@@ -61,7 +61,7 @@ impl Driver {
         }
         if node.phase == Phase::Restarting {
             let code = node.last_exit.unwrap_or_default();
-            let times = node.policy_restarts + u64::from(node.outage_restarts);
+            let times = node.policy_restarts + u64::from(node.outage_restarts + node.early_restarts);
             return Some((format!("exited {code}, restarted {times} times so far"), self.unready_needs(node)));
         }
         if node.is_running {
