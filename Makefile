@@ -50,7 +50,7 @@ install: setup ## Install convoke, its completions and manual page below PREFIX 
 	cargo build --locked --release
 	install -D target/release/convoke $(DESTDIR)$(PREFIX)/bin/convoke
 	install -d $(DESTDIR)$(PREFIX)/share/{man/man1,bash-completion/completions,zsh/site-functions,fish/vendor_completions.d}
-	target/release/convoke man >$(DESTDIR)$(PREFIX)/share/man/man1/convoke.1
+	target/release/convoke man $(DESTDIR)$(PREFIX)/share/man/man1
 	target/release/convoke completions bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/convoke
 	target/release/convoke completions zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_convoke
 	target/release/convoke completions fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/convoke.fish

@@ -76,15 +76,17 @@ inside() {
     --pidfile "$dir/pid" --host "unix://$dir/sock" --log-level warn
 }
 
+# is_dockerd PID: the number may have gone to another program, or be left of one that ended and that nobody waited for.
+is_dockerd() { [[ -n $1 && $(readlink "/proc/$1/exe" 2>/dev/null) == */dockerd ]]; }
+
 # stop_own_engine: ends the engine with its containers, keeps its folder: a later start finds all as it was.
 stop_own_engine() {
   local pid n
   pid=$(cat "$dir/pid" 2>/dev/null || true)
-  # The number may have gone to another program since.
-  if [[ -n $pid && $(readlink "/proc/$pid/exe" 2>/dev/null) == */dockerd ]]; then
+  if is_dockerd "$pid"; then
     kill "$pid"
     for ((n = 0; n < PATIENCE * 10; n++)); do
-      [[ -d /proc/$pid ]] || break
+      is_dockerd "$pid" || break
       sleep 0.1
     done
   fi

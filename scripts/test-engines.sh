@@ -7,6 +7,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib.sh
 source "$here/lib.sh"
 cd "$here/.."
+need ps procps
 
 # The process's number keeps two runs apart.
 newer=t26-$$

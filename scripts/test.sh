@@ -4,6 +4,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib.sh
 source "$here/lib.sh"
 cd "$here/.."
+# Tests send signals with its kill, and the engine lists processes with its ps.
+need ps procps
 
 # Which tests; all, unless there is no engine.
 which=(--workspace)

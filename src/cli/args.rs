@@ -172,9 +172,12 @@ pub enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
+    /// Print the manual page, or write it and those of the commands into a folder
     #[command(hide = true)]
-    Man,
+    Man {
+        /// The folder
+        folder: Option<PathBuf>,
+    },
 }
 
 /// `convoke up`

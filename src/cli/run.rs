@@ -76,7 +76,7 @@ async fn dispatch(cli: Cli, printer: &Printer, interrupts: &Interrupts) -> u8 {
         Command::Report(args) => report::run(&session, &args),
         Command::Doctor => doctor::run(&session).await,
         Command::Completions { shell } => Ok(manual::completions(&session, shell)),
-        Command::Man => manual::page(&session),
+        Command::Man { folder } => manual::pages(&session, folder.as_deref()),
     };
     result.unwrap_or_else(|error: CliError| {
         error.print(printer);

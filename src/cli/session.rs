@@ -68,7 +68,7 @@ impl Session {
         let there = engine.clusters().await?;
         let names: Vec<&str> = there.iter().map(ClusterName::as_str).collect();
         let hint = match names.as_slice() {
-            [] => "there is none on this engine".to_owned(),
+            [] => "-p NAME; this engine has no cluster now".to_owned(),
             [name] => format!("convoke down -p {name}"),
             several => format!("-p NAME: there are {}", several.join(", ")),
         };

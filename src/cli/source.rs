@@ -83,10 +83,12 @@ fn environment() -> BTreeMap<String, String> {
 fn found_files() -> Result<Vec<PathBuf>, CliError> {
     let here = std::env::current_dir()
         .map_err(|error| CliError::input(format!("the working directory can't be read: {error}")))?;
-    compose::find_file(&here).ok_or_else(|| {
+    let found = compose::find_file(&here).ok_or_else(|| {
         CliError::input("there is no compose.yaml here or in a folder above")
             .hint("-f FILE, or the name of a template: convoke templates lists them")
-    })
+    })?;
+    // Messages name them as short as one would type them.
+    Ok(found.into_iter().map(|file| file.strip_prefix(&here).map(PathBuf::from).unwrap_or(file)).collect())
 }
 
 /// The cluster's name by the files given, or by those in the working directory; None where there are none.

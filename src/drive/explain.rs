@@ -61,7 +61,7 @@ impl Driver {
         }
         if node.phase == Phase::Restarting {
             let code = node.last_exit.unwrap_or_default();
-            let times = node.policy_restarts + u64::from(node.outage_restarts);
+            let times = node.policy_restarts + u64::from(node.outage_restarts + node.early_restarts);
             let why = format!("exited {code}, restarted {times} times so far");
             return Some(Wait::new(why, self.unready_needs(node)));
         }

@@ -9,6 +9,7 @@ use super::input::{Call, Effect};
 use super::node::Node;
 use crate::event::{EventKind, Failure, Outcome, Phase, PublishedEndpoint};
 use crate::names::ComponentName;
+use crate::probe::Verdict;
 use crate::units::human;
 
 /// So long the last log lines of failed components are waited for.
@@ -105,7 +106,10 @@ impl Driver {
 
     pub(super) fn last_probe(&self, name: &ComponentName) -> Option<String> {
         let node = self.nodes.get(name)?;
-        node.ready.last.as_ref().or(node.live.last.as_ref()).map(|answer| answer.text.clone())
+        let answer = node.ready.last.as_ref().or(node.live.last.as_ref())?;
+        // The end of the container cut this one short: it says nothing about the component.
+        let was_cut_short = answer.verdict == Verdict::EngineTrouble && !node.is_running;
+        (!was_cut_short).then(|| answer.text.clone())
     }
 
     /// Ends the run.

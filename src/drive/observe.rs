@@ -140,6 +140,7 @@ impl Driver {
 
     fn announce_plan(&mut self, observed: &Observed) {
         let mut plan = diff::plan(&self.cluster, observed, &self.image_ids());
+        plan.actions.retain(|action| self.is_selected(&action.component));
         for orphan in plan.orphans {
             let why = "the file doesn't have it";
             if self.options.remove_orphans {

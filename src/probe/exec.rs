@@ -120,7 +120,8 @@ fn missing(code: i64, output: &str) -> Finding {
         ["not found", "no such file", "permission denied", "is a directory", "exec format error", "not a directory"];
     let text = first_line(output).unwrap_or_else(|| format!("exit {code}: the program is missing"));
     let lower = text.to_ascii_lowercase();
-    if lower.contains("oci runtime") && !ABSENT.iter().any(|reason| output.to_ascii_lowercase().contains(reason)) {
+    let is_the_engine_s = lower.contains("oci runtime") || lower.starts_with("cannot exec in a ");
+    if is_the_engine_s && !ABSENT.iter().any(|reason| output.to_ascii_lowercase().contains(reason)) {
         return Finding::trouble(text);
     }
     // The engine wraps the one thing that matters: `OCI runtime exec failed: … exec: "x": not found: unknown`.
@@ -154,5 +155,7 @@ mod tests {
         assert_eq!(ended(126, absent), Finding::impossible(text));
         let ending = "OCI runtime exec failed: exec failed: cannot exec a container that has stopped: unknown\r\n";
         assert_eq!(ended(126, ending).verdict, Verdict::EngineTrouble);
+        // What containerd says by itself, without runc.
+        assert_eq!(ended(126, "cannot exec in a stopped state: unknown").verdict, Verdict::EngineTrouble);
     }
 }

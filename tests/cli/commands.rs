@@ -146,6 +146,9 @@ fn doctor_completions_and_the_manual_page() {
         cluster.ok(&["completions", shell]).says(&["convoke", "restart"]);
     }
     cluster.ok(&["man"]).says(&[".TH", "convoke"]);
+    cluster.ok(&["man", "."]);
+    let page = std::fs::read_to_string(cluster.path().join("convoke-up.1")).unwrap();
+    assert!(page.contains("scale"), "{page}");
     cluster.ok(&["--help"]).says(&["Exit codes", "130"]);
     cluster.ok(&["--version"]).says(&["convoke "]);
 }

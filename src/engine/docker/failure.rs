@@ -62,7 +62,7 @@ pub(super) fn explain(verb: Verb, error: Error) -> EngineError {
             (ErrorKind::Internal, format!("the answer can't be read: {}", chain(&error)))
         }
         Error::IOError { .. } | Error::HyperResponseError { .. } | Error::HyperLegacyError { .. } => {
-            (ErrorKind::Unreachable, chain(&error))
+            (ErrorKind::Unreachable, root_cause(&error))
         }
         Error::SocketNotFoundError(path) => (ErrorKind::Unreachable, format!("there is no socket {path}")),
         other => (ErrorKind::Internal, chain(&other)),
@@ -82,6 +82,15 @@ fn chain(error: &Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+/// What is at the bottom of a failed connection; the layers above it name the client's parts only.
+fn root_cause(error: &Error) -> String {
+    let mut deepest: &dyn std::error::Error = error;
+    while let Some(cause) = deepest.source() {
+        deepest = cause;
+    }
+    deepest.to_string()
 }
 
 /// The class of an answer with a status.

@@ -1,15 +1,36 @@
 //! Programs that run for one test, and end with it.
 
 use std::fs::File;
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, getuid, kill_process};
 
 /// Whose Postgres it is where the tests run as root: Postgres refuses to.
 const NOBODY: u32 = 65534;
+
+/// A port for a program that is about to start. Not one of those which the kernel gives to outgoing connections: such a
+/// one could be taken before the program binds it.
+pub fn free_port() -> u16 {
+    static USED: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u32 = 10_000;
+    const LAST: u32 = 32_000;
+    // Tests that run beside this one are other processes, with ids nearby.
+    let start = std::process::id().wrapping_mul(61);
+    for _ in FIRST..LAST {
+        let step = u32::from(USED.fetch_add(1, Ordering::Relaxed));
+        let port = FIRST + start.wrapping_add(step) % (LAST - FIRST);
+        let port = u16::try_from(port).expect("a port");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port between {FIRST} and {LAST}");
+}
 
 /// A running program; its output goes to a file, which is shown when the test fails.
 pub struct Process {

@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{World, free_port};
+use crate::process::free_port;
+use crate::world::World;
 
 fn register(id: u64, host: &str, port: u16, zone: &str) -> Value {
     json!({

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::world::{World, free_port};
+use crate::process::free_port;
+use crate::world::World;
 
 const TENANT: &str = "aaaa0000000000000000000000000001";
 

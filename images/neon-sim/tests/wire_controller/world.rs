@@ -1,7 +1,6 @@
 //! A storage plane on loopback: Postgres, the controller, pageservers, safekeepers, with a recorder between them.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -17,7 +16,7 @@ use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
 use crate::pattern::assert_like;
-use crate::process::{Postgres, Process};
+use crate::process::{Postgres, Process, free_port};
 use crate::recorder::{Recorder, Seen};
 
 /// How long a test waits for something that should take moments.
@@ -321,12 +320,6 @@ pub fn metadata(id: u64, pg: u16, http: u16) -> Value {
         "host": "127.0.0.1", "port": pg, "grpc_host": null, "grpc_port": null, "http_host": "127.0.0.1",
         "http_port": http, "https_port": null, "availability_zone_id": format!("az-{id}"),
     })
-}
-
-/// A port that nobody has at the moment.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a bound port").port()
 }
 
 /// A row of a table of calls between programs: who was called, how, with what, and what was answered.

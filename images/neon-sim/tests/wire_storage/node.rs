@@ -1,6 +1,5 @@
 //! One pageserver or safekeeper with its directory, and calls to it.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::pattern::assert_like;
 use crate::process::Process;
+pub use crate::process::free_port;
 
 /// How long a test waits for something that should take moments.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,12 +34,6 @@ pub struct Node {
 
 pub fn temporary() -> TempDir {
     tempfile::Builder::new().prefix("neon-sim-").tempdir().expect("a directory")
-}
-
-/// A port that nobody has at the moment.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a bound port").port()
 }
 
 impl Node {
