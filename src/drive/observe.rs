@@ -45,7 +45,8 @@ impl Driver {
     fn look_at(&mut self, name: &ComponentName) {
         let now = self.now;
         let Some(node) = self.nodes.get_mut(name) else { return };
-        if !node.dirty || node.inspecting.is_some() {
+        // Only a list says what there is of one that awaits it, and an inspection meanwhile would make that worthless.
+        if !node.dirty || node.inspecting.is_some() || node.awaits_list {
             return;
         }
         // The call's own answer is a reason to look again: looking before it is for a call that hangs.

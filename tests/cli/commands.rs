@@ -35,6 +35,7 @@ fn stop_start_and_restart_work_without_the_file() {
 
     cluster.ok(&["stop"]);
     assert!(cluster.observe().containers.iter().all(|c| c.state.status == Status::Exited));
+    cluster.ok(&["start", "db"]).says(&["start 1", "ready in"]);
     cluster.ok(&["start"]).says(&["ready in"]);
 
     let web = cluster.identities()[1].clone();

@@ -3,7 +3,7 @@
 use super::harness::*;
 use crate::cluster::{Cluster, Component, GateCondition, RestartPolicy};
 use crate::drive::driver::Options;
-use crate::engine::fake::{Behaviour, FakeEngine, Op};
+use crate::engine::fake::{Behaviour, FakeEngine, Latency, Op};
 use crate::engine::{ImageInfo, ObservedContainer};
 use crate::event::{EventKind, Outcome, Phase};
 
@@ -104,6 +104,16 @@ async fn a_replacement_that_was_killed_anywhere_is_finished_by_the_next_up() {
         assert_eq!(new.anonymous_volumes, old.anonymous_volumes, "{cut:?}");
         assert!(engine.violations().is_empty(), "{:?}", engine.violations());
     }
+}
+
+/// Each answer made the other one worthless, for ever, as soon as lists took longer than inspections.
+#[tokio::test(start_paused = true)]
+async fn a_replacement_ends_where_lists_are_slower_than_inspections() {
+    let engine = engine(1).latency(Latency { call: (ms(1), ms(1)), list: (ms(10), ms(10)), ..Latency::default() });
+    let first = cluster([http("a"), http("b")]);
+    up(&engine, &first).await.is(Outcome::Ready);
+    let ran = up(&engine, &changed(&first, "a")).await.is(Outcome::Ready);
+    assert!(ran.took < secs(2), "{}", ran.story());
 }
 
 #[tokio::test(start_paused = true)]

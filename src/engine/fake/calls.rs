@@ -162,6 +162,7 @@ impl World {
         let latency = self.latency.clone();
         match op {
             Op::Create => self.calls_rng.between(latency.create),
+            Op::Observe => self.calls_rng.between(latency.list),
             Op::Start => {
                 let own = id.and_then(|id| self.containers.get(id)).and_then(|at| self.behaviour_of(at).start_latency);
                 let drawn = self.calls_rng.between(latency.start);

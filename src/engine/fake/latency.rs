@@ -9,6 +9,8 @@ use crate::engine::EngineInfo;
 pub struct Latency {
     /// Any call that isn't listed here.
     pub call: (Duration, Duration),
+    /// Listing all there is: the real engine is asked about each container besides.
+    pub list: (Duration, Duration),
     /// Creating a container.
     pub create: (Duration, Duration),
     /// Starting a container whose behaviour doesn't say.
@@ -28,6 +30,7 @@ impl Default for Latency {
         let ms = Duration::from_millis;
         Self {
             call: (ms(1), ms(5)),
+            list: (ms(2), ms(20)),
             create: (ms(5), ms(15)),
             start: (ms(20), ms(60)),
             remove: (ms(20), ms(80)),

@@ -21,7 +21,8 @@ fn impossible_numbers_are_refused_before_anything_is_made() {
 fn an_image_without_the_programs_is_told_by_what_it_lacks() {
     let cluster = TestCluster::without_file();
     let mut args = vec!["up", "neon", "--timeout", "8s"];
-    let set = ["repository=convoke-test/busybox", "postgres_image=convoke/postgres:15", "pageservers=1", "safekeepers=1"];
+    let set =
+        ["repository=convoke-test/busybox", "postgres_image=convoke/postgres:15", "pageservers=1", "safekeepers=1"];
     args.extend(set.iter().flat_map(|set| ["--set", set]));
     let up = cluster.run(&args);
     up.exits(3).says(&["storage-broker: ", "exit code 127", "storage_broker", "No such file or directory"]);
