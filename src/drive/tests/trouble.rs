@@ -86,8 +86,7 @@ async fn a_stall_says_who_waits_for_whom() {
 async fn of_those_that_need_one_only_that_one_is_in_the_loop() {
     let never = || Behaviour::never_ready(ms(10));
     let engine = engine(1).behave("a", never()).behave("b", never()).behave("hub", never());
-    let cluster =
-        cluster([member(http("a"), &["hub"]), member(http("b"), &["hub"]), member(http("hub"), &["a", "b"])]);
+    let cluster = cluster([member(http("a"), &["hub"]), member(http("b"), &["hub"]), member(http("hub"), &["a", "b"])]);
     let options = Options { timeout: Some(secs(15)), ..Options::default() };
     let ran = up_with(&engine, &cluster, options).await.is(Outcome::DeadlinePassed);
     assert_eq!(ran.stalls()[0].1[3], "a, b and hub wait for each other: a -> hub -> a", "{}", ran.story());

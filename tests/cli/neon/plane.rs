@@ -57,8 +57,7 @@ impl Plane {
         let cluster = TestCluster::without_file();
         let (set_pageservers, set_safekeepers) =
             (format!("pageservers={pageservers}"), format!("safekeepers={safekeepers}"));
-        let args =
-            ["render", "neon", "--set", "images=sim", "--set", &set_pageservers, "--set", &set_safekeepers];
+        let args = ["render", "neon", "--set", "images=sim", "--set", &set_pageservers, "--set", &set_safekeepers];
         let text = cluster.ok(&args).out;
         cluster.write("compose.yaml", &text);
         let mut components = vec!["storage-broker".to_owned(), DATABASE.to_owned(), CONTROLLER.to_owned()];

@@ -62,17 +62,14 @@ impl Story {
         said
     }
 
-    /// All that was ever said of why a component wasn't ready.
-    pub(super) fn whys(&self, wanted: &str) -> Vec<&str> {
-        let why = |event: &'_ Event| match &event.kind {
-            EventKind::Waiting { component, .. } => component.as_str() == wanted,
+    /// Whether it was told that a component had ended and ran again before the engine was asked.
+    pub(super) fn ended_unseen(&self, wanted: &str) -> bool {
+        self.0.iter().any(|event| match &event.kind {
+            EventKind::PhaseChanged { component, phase: Phase::Restarting, reason: Some(reason) } => {
+                component.as_str() == wanted && reason.contains("it ended")
+            }
             _ => false,
-        };
-        let text = |event| match event {
-            &EventKind::Waiting { ref why, .. } => Some(why.as_str()),
-            _ => None,
-        };
-        self.0.iter().filter(|event| why(event)).filter_map(|event| text(&event.kind)).collect()
+        })
     }
 
     /// The codes with which a component exited.
