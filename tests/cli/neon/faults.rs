@@ -105,7 +105,8 @@ fn restart_with(plane: &mut Plane, faults: &[(&str, Fault)]) -> Duration {
     restart.took
 }
 
-/// The fault is told by its component, and everybody who waits for long waits for one that has a fault.
+/// The fault is told by its component, and everybody who has waited long for a peer waits for one that has a fault.
+/// (The controller may go on alone for seconds: a packet to a pageserver that crashed is sent again after 1, 3, 7 s.)
 fn explained(story: &Story, component: &str, fault: Fault, faults: &[(&str, Fault)]) {
     if fault == Fault::Crash {
         // The engine restarts it after 100 ms: on a busy machine that can be before anybody looked.
@@ -135,5 +136,6 @@ fn fits(said: &Said, fault: Fault) -> bool {
 }
 
 fn lasting(said: &BTreeMap<String, Said>, moment: Duration) -> impl Iterator<Item = &String> {
-    said.iter().filter(move |(_, said)| moment.saturating_sub(said.since) > LASTING).map(|(name, _)| name)
+    let lasts = move |said: &Said| !said.on.is_empty() && moment.saturating_sub(said.since) > LASTING;
+    said.iter().filter(move |(_, said)| lasts(said)).map(|(name, _)| name)
 }
