@@ -62,6 +62,15 @@ impl Story {
         said
     }
 
+    /// When something like this was first said of why a component wasn't ready.
+    pub(super) fn said_first(&self, wanted: &str, fits: impl Fn(&str) -> bool) -> Option<Duration> {
+        let is_it = |event: &&Event| match &event.kind {
+            EventKind::Waiting { component, why, .. } => component.as_str() == wanted && fits(why),
+            _ => false,
+        };
+        self.0.iter().find(is_it).map(|event| event.at.0)
+    }
+
     /// Whether it was told that a component had ended and ran again before the engine was asked.
     pub(super) fn ended_unseen(&self, wanted: &str) -> bool {
         self.0.iter().any(|event| match &event.kind {
