@@ -24,7 +24,9 @@ make_root() {
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     "$suite" "$new" ${mirror:+"deb $mirror $suite main"} >&2
   chmod 0755 "$new"
-  mv --no-target-directory "$new" "$root"
+  # Another run may have made it meanwhile.
+  mv --no-target-directory "$new" "$root" 2>/dev/null || rm -rf "$new"
+  [[ -e $root/usr/sbin/dockerd ]] || die "the root of Debian $suite can't be made at $root"
 }
 
 USAGE="usage: $0 start|stop|remove NAME, or $0 root"
