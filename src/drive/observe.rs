@@ -251,9 +251,15 @@ impl Driver {
         if is_first {
             node.earlier_restarts = container.state.restart_count;
         }
-        node.policy_restarts = container.state.restart_count;
+        let restarts_seen = std::mem::replace(&mut node.policy_restarts, container.state.restart_count);
+        let was_restarted = !is_first && container.state.restart_count > restarts_seen;
         match container.state.status {
-            Status::Running => self.reflect_running(name, &container, is_first),
+            Status::Running => {
+                if was_restarted {
+                    self.tell_missed_end(name);
+                }
+                self.reflect_running(name, &container, is_first);
+            }
             Status::Paused => {
                 self.reflect_running(name, &container, is_first);
                 self.enter(name, Phase::Unhealthy, Some("it is paused".into()));
@@ -278,6 +284,16 @@ impl Driver {
         if node.failure.is_none() && node.phase > Phase::Creating {
             self.out.push(super::Effect::Abandon(name.clone()));
             self.enter(name, Phase::Pending, Some(outdated.unwrap_or("its container is gone").into()));
+        }
+    }
+
+    /// The engine started it again before anybody looked. With what code it had ended isn't kept.
+    fn tell_missed_end(&mut self, name: &ComponentName) {
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        if node.is_running {
+            node.stop_running();
+            self.out.push(super::Effect::Abandon(name.clone()));
+            self.enter(name, Phase::Restarting, Some("it ended, and was started again at once".into()));
         }
     }
 

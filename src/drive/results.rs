@@ -66,6 +66,8 @@ impl Driver {
             Ok(()) => {
                 node.failures_in_row = 0;
                 node.tries_in_row = 0;
+                // A start by a call begins the engine's count anew.
+                node.policy_restarts = 0;
                 if !node.is_running && node.phase == Phase::Starting {
                     // It may have ended already; the inspection says so.
                     node.begin_run(now, None);

@@ -143,6 +143,18 @@ fn compose_refuses_the_files_of_cyclic_clusters() {
     }
 }
 
+#[test]
+fn compose_takes_the_template_neon() {
+    let cluster = TestCluster::without_file();
+    let Some(compose) = Compose::find().filter(|compose| !compose.is_first()) else { return };
+    for set in ["images=official", "images=sim"] {
+        let text = cluster.ok(&["render", "neon", "--set", set, "--set", "pageservers=3"]).out;
+        cluster.write("compose.yaml", &text);
+        let ran = compose.run_in(cluster.path(), &cluster, &[], &["config", "--services"]);
+        assert_eq!((ran.code, ran.out.lines().count()), (0, 9), "{ran}");
+    }
+}
+
 /// What one does with a cluster of three that runs, and what convoke makes of it then.
 #[track_caller]
 fn handled_by_compose(cluster: &TestCluster) {

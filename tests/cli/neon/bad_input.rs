@@ -60,7 +60,12 @@ fn a_pageserver_that_moved_is_told_by_the_controller_s_refusal() {
     // It serves where it did, and says that it is elsewhere: for the controller, a node can't move.
     plane.cluster.edit(r#""http_port": 9898"#, r#""http_port": 9899"#);
     let up = plane.cluster.run(&["-f", "compose.yaml", "-f", "faults.yaml", "up", "--timeout", "8s"]);
-    up.exits(3).says(&["pageserver-1", "no answer", "re-attach failed, will retry", "409"]);
+    up.exits(3).says(&[
+        "pageserver-1",
+        "no answer",
+        "re-attach failed, will retry",
+        "already registered with different address",
+    ]);
 }
 
 #[test]

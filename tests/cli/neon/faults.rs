@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use convoke::event::Phase;
-
 use super::plane::{CONTROLLER, DATABASE, Fault, Plane};
 use super::story::{Said, Story, blamed};
 
 /// What lasts shorter needs no explanation: it may be a probe that comes in a moment.
-const LASTING: Duration = Duration::from_millis(1500);
+const LASTING: Duration = Duration::from_secs(1);
+/// When what is said is looked at: the shortest fault lasts 3 s.
+const LOOK_AFTER: Duration = Duration::from_millis(1500);
 
 #[test]
 fn faults_of_the_broker() {
@@ -105,35 +105,41 @@ fn restart_with(plane: &mut Plane, faults: &[(&str, Fault)]) -> Duration {
     restart.took
 }
 
-/// The fault is told by its component, and everybody who waits for long waits for one that has a fault.
+/// The fault is told by its component, and everybody who has waited long for a peer waits for one that has a fault.
+/// (The controller may go on alone for seconds: a packet to a pageserver that crashed is sent again after 1, 3, 7 s.)
 fn explained(story: &Story, component: &str, fault: Fault, faults: &[(&str, Fault)]) {
     if fault == Fault::Crash {
-        assert_eq!(story.exits(component), [1], "{faults:?}\n{story:?}");
-        let whys = story.whys(component);
-        assert!(whys.iter().any(|why| why.contains("exited 1")), "{faults:?}: {whys:?}\n{story:?}");
+        // The engine restarts it after 100 ms: on a busy machine that can be before anybody looked.
+        let told = story.exits(component) == [1] || story.ended_unseen(component);
+        assert!(told, "{faults:?}\n{story:?}");
         return;
     }
-    let moment = story.first(component, Phase::Started) + Duration::from_secs(2);
+    // A controller that is to hang waits for its database first: so from when the fault is seen.
+    let seen = story.said_first(component, |why| fits(why, fault));
+    let moment = seen.unwrap_or_else(|| panic!("{faults:?}: {component}'s isn't told\n{story:?}")) + LOOK_AFTER;
     let said = story.said_at(moment);
-    let own = said.get(component).unwrap_or_else(|| panic!("{faults:?}: nothing about {component}\n{story:?}"));
-    assert!(fits(own, fault), "{faults:?}: {own:?}\n{story:?}");
+    assert!(said.contains_key(component), "{faults:?}: {component} was ready too early\n{story:?}");
     for waiting in lasting(&said, moment) {
         let at_fault = |name: &str| faults.iter().any(|(component, _)| *component == name);
-        let right = at_fault(waiting) || blamed(&said, waiting).iter().any(|peer| at_fault(peer));
+        // On a busy machine others may still be coming up.
+        let moves = |name: &str| said.get(name).is_some_and(|said| moment.saturating_sub(said.since) <= LASTING);
+        let right = at_fault(waiting) || blamed(&said, waiting).iter().any(|peer| at_fault(peer) || moves(peer));
         assert!(right, "{faults:?}: {waiting} isn't led to the fault: {said:#?}\n{story:?}");
     }
 }
 
 /// Whether what is said of a component is what its fault looks like from outside.
-fn fits(said: &Said, fault: Fault) -> bool {
+fn fits(why: &str, fault: Fault) -> bool {
     let texts: &[&str] = match fault {
-        Fault::Delay => &["refused"],
-        Fault::Hang => &["no answer", "no response", "exited 1", "exited 2", "reset", "closed"],
+        Fault::Delay => &["refused", "no connection"],
+        // Exit 2 is pg_isready's word for it.
+        Fault::Hang => &["no answer", "exit 2"],
         Fault::Crash => &["exited 1"],
     };
-    texts.iter().any(|text| said.why.contains(text))
+    texts.iter().any(|text| why.contains(text))
 }
 
 fn lasting(said: &BTreeMap<String, Said>, moment: Duration) -> impl Iterator<Item = &String> {
-    said.iter().filter(move |(_, said)| moment.saturating_sub(said.since) > LASTING).map(|(name, _)| name)
+    let lasts = move |said: &Said| !said.on.is_empty() && moment.saturating_sub(said.since) > LASTING;
+    said.iter().filter(move |(_, said)| lasts(said)).map(|(name, _)| name)
 }

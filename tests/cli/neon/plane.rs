@@ -21,7 +21,7 @@ fault=$(cat /fault/fault)
 case $fault in
   start-delay=*) sleep 3 ;;
   hang=*) timeout 5 perl -MIO::Socket::INET -e \
-    'IO::Socket::INET->new(LocalPort => 5432, Listen => 64, ReuseAddr => 1) or die $!; sleep 60' ;;
+    'my $socket = IO::Socket::INET->new(LocalPort => 5432, Listen => 64, ReuseAddr => 1) or die $!; sleep 60' ;;
   crash-on-start=*) if [ ! -e /fault/crashed ]; then touch /fault/crashed; echo $fault >&2; exit 1; fi ;;
 esac
 exec entrypoint.sh postgres

@@ -62,17 +62,23 @@ impl Story {
         said
     }
 
-    /// All that was ever said of why a component wasn't ready.
-    pub(super) fn whys(&self, wanted: &str) -> Vec<&str> {
-        let why = |event: &'_ Event| match &event.kind {
-            EventKind::Waiting { component, .. } => component.as_str() == wanted,
+    /// When something like this was first said of why a component wasn't ready.
+    pub(super) fn said_first(&self, wanted: &str, fits: impl Fn(&str) -> bool) -> Option<Duration> {
+        let is_it = |event: &&Event| match &event.kind {
+            EventKind::Waiting { component, why, .. } => component.as_str() == wanted && fits(why),
             _ => false,
         };
-        let text = |event| match event {
-            &EventKind::Waiting { ref why, .. } => Some(why.as_str()),
-            _ => None,
-        };
-        self.0.iter().filter(|event| why(event)).filter_map(|event| text(&event.kind)).collect()
+        self.0.iter().find(is_it).map(|event| event.at.0)
+    }
+
+    /// Whether it was told that a component had ended and ran again before the engine was asked.
+    pub(super) fn ended_unseen(&self, wanted: &str) -> bool {
+        self.0.iter().any(|event| match &event.kind {
+            EventKind::PhaseChanged { component, phase: Phase::Restarting, reason: Some(reason) } => {
+                component.as_str() == wanted && reason.contains("it ended")
+            }
+            _ => false,
+        })
     }
 
     /// The codes with which a component exited.
