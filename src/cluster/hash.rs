@@ -15,7 +15,7 @@ use crate::mask::Masker;
 /// one that can't be read counts as empty, and its creation will say why.
 ///
 /// The hash stands in labels for everybody to read: of a secret only so much goes in as tells of a change (see
-/// [`SECRET_DIGITS`]).
+/// `SECRET_DIGITS`).
 #[must_use]
 pub fn config_hash(component: &Component) -> String {
     let mut parts = Map::new();
