@@ -15,7 +15,7 @@ else
 fi
 if command -v cargo-deny >/dev/null; then
   # Advisories need a network: the workflow on the forge checks them.
-  cargo deny --offline check bans licenses sources
+  cargo deny --workspace --offline check bans licenses sources
 else
   say "cargo-deny isn't installed: licences and duplicates of dependencies aren't checked"
 fi

@@ -18,6 +18,9 @@ const OUTAGE_RESTARTS: u32 = 5;
 /// so on: 30 s in all, in which peers that boot slowly get to the point where they need it.
 const CYCLE_PAUSE: Duration = Duration::from_millis(250);
 
+/// Exit codes of a program that isn't in the image or can't be run: no peer helps against that.
+const CANNOT_RUN: [i64; 2] = [126, 127];
+
 impl Driver {
     /// Judges a run that ended: completed, to be started again, or failed.
     pub(super) fn judge_exit(&mut self, name: &ComponentName, container: &ObservedContainer) {
@@ -42,7 +45,8 @@ impl Driver {
             self.say_exit(name, code, oom, true);
             return self.enter(name, Phase::Restarting, Some("the engine was away".into()));
         }
-        if node.component.restarts_early_exit && !unready.is_empty() && node.early_restarts < EARLY_RESTARTS {
+        let peers_may_cure = !unready.is_empty() && !CANNOT_RUN.contains(&code);
+        if node.component.restarts_early_exit && peers_may_cure && node.early_restarts < EARLY_RESTARTS {
             let reason = format!("exited {code} before {} was ready", list(unready.iter()));
             node.early_exit = Some(EarlyExit { peers: unready, at: now });
             self.say_exit(name, code, oom, true);

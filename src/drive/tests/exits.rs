@@ -38,6 +38,15 @@ async fn early_exits_are_bounded() {
     assert_eq!(ran.failures()[0].exit_code, Some(7));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_program_that_is_not_there_is_no_early_exit() {
+    let engine = engine(1).behave("a", Behaviour::exits(ms(50), 127)).behave("b", Behaviour::never_ready(ms(10)));
+    let cluster = cluster([member(http("a"), &["b"]), member(http("b"), &["a"])]);
+    let ran = up(&engine, &cluster).await.is(Outcome::Failed);
+    assert_eq!(calls(&engine, Op::Start, "a").len(), 1, "{}", ran.story());
+    assert!(ran.took < secs(1), "{}", ran.story());
+}
+
 /// One gives up in no time, the other boots slowly and then needs it.
 #[tokio::test(start_paused = true)]
 async fn a_slow_boot_in_a_cycle_is_waited_for() {
