@@ -77,11 +77,9 @@ impl Driver {
             Err(error) if error.kind == ErrorKind::AddressTaken => self.readdress(name, id, &error),
             Err(error) => {
                 node.retry_at = now + pause(node.tries_in_row + 1);
-                // Two networks of its network's name: a list shows which has to go.
-                self.observe_again |= error.kind == ErrorKind::Conflict;
                 // It may have run, and gone down with the engine that broke the connection.
                 node.outage |= error.kind == ErrorKind::Unreachable;
-                // Perhaps over a second network of one name: only a list shows it.
+                // Perhaps over a second network of its network's name: a list shows which has to go.
                 self.observe_again |= error.kind == ErrorKind::Conflict;
                 if node.phase == Phase::Starting {
                     self.enter(name, Phase::Created, None);

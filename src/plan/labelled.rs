@@ -20,7 +20,8 @@ const INSPECTION_LIMIT: Duration = Duration::from_secs(5);
 /// Rebuilds the cluster `name` from the labels of its containers, networks and volumes.
 ///
 /// A component with two containers (a replacement that was cut off) is what its running container says, else the one
-/// that has the right name, else the newest; one that isn't complete has no say beside another. A label that can't be read counts as absent.
+/// that has the right name, else the newest; one that isn't complete has no say beside another. A label that can't be
+/// read counts as absent.
 #[must_use]
 pub fn from_labels(name: &ClusterName, observed: &Observed) -> Cluster {
     let networks: BTreeMap<NetworkKey, Network> = observed.networks.iter().filter_map(network).collect();

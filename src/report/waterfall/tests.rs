@@ -371,3 +371,49 @@ fn a_record_without_its_beginning_is_no_reason_to_fail() {
     assert_eq!(drawn(&timeline(&events), 80), "  nothing was started");
     assert_eq!(drawn(&timeline(&[]), 80), "  nothing was started");
 }
+
+mod any_record {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PHASES: [Phase; 12] = [
+        Phase::Pending,
+        Phase::Creating,
+        Phase::Created,
+        Phase::Starting,
+        Phase::Started,
+        Phase::Live,
+        Phase::Ready,
+        Phase::Completed,
+        Phase::Restarting,
+        Phase::Unhealthy,
+        Phase::Failed,
+        Phase::Stopped,
+    ];
+
+    proptest! {
+        /// Moments that go back, phases in any order, waits for oneself: a record is a file.
+        #[test]
+        fn is_drawn(
+            steps in prop::collection::vec((0u64..5_000, 0usize..3, 0usize..3, prop::option::of(0usize..12), 0usize..12), 0..60),
+            width in 0usize..200,
+            is_ready: bool,
+        ) {
+            let names = ["a", "b", "c"];
+            let mut run = Run::of(&names);
+            for (ms, component, other, gate, phase) in steps {
+                run = run.phase(ms, names[component], PHASES[phase]);
+                if let Some(gate) = gate {
+                    run = run.gate(ms, names[component], names[other], PHASES[gate]);
+                }
+            }
+            let outcome = if is_ready { Outcome::Ready } else { Outcome::Failed };
+            run.add(100, EventKind::RunFinished { outcome, endpoints: Vec::new() });
+            let timeline = run.timeline();
+            prop_assert!(!drawn(&timeline, width).is_empty());
+            prop_assert!(!at_the_end(&timeline).is_empty());
+            prop_assert!(critical_path(&timeline).len() <= names.len());
+        }
+    }
+}

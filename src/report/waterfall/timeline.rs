@@ -206,7 +206,8 @@ impl Track {
         let first = Step { phase: Phase::Pending, at: Stamp::default() };
         let steps: Vec<Step> = std::iter::once(first).chain(self.steps.iter().copied()).collect();
         let ends = steps.iter().skip(1).map(|step| step.at).chain(std::iter::once(end));
-        steps.iter().zip(ends).map(|(step, until)| (step.phase, step.at, until)).collect()
+        // A record is a file, which anybody may have changed: no phase ends before it began.
+        steps.iter().zip(ends).map(|(step, until)| (step.phase, step.at, until.max(step.at))).collect()
     }
 }
 
