@@ -155,8 +155,11 @@ async fn a_database_of_other_volumes_makes_pageservers_drop_what_they_have() {
     world.pageservers.remove(&1);
     world.start_pageserver(1).await;
     world.until_nodes_are(&["Active"]).await;
-    let seen = world.seen(1, |call| call.path.contains("re-attach")).await;
+    let list = |call: &crate::recorder::Seen| call.path == "/v1/location_config" && call.to == "ps-1";
+    let seen = world.seen(1, list).await;
     assert_eq!(re_attach(&seen, 1), json!({ "tenants": [] }));
+    let told = seen.iter().rfind(|call| list(call)).expect("waited for");
+    assert_eq!(told.answer, json!({ "tenant_shards": [] }), "it has dropped what nobody names any more");
     let missing = json!({ "msg": format!("NotFound: Tenant {A} not found") });
     world.expect("GET", &format!("/control/v1/tenant/{A}"), Value::Null, 404, missing).await;
 }
