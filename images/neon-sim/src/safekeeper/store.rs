@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -72,7 +72,8 @@ fn was_deleted(id: TenantTimeline) -> ApiError {
 }
 
 impl Store {
-    /// With all timelines that are in the directory.
+    /// With all timelines that are in the directory. A kill may have left some half made or half deleted: the former
+    /// are skipped, until they are created again, and the latter removed.
     pub fn open(directory: &Path) -> io::Result<Self> {
         let mut timelines = Timelines::default();
         for tenant in names(directory)? {
@@ -83,10 +84,20 @@ impl Store {
                 let id = TenantTimeline { tenant_id, timeline_id };
                 if deleted.is_some() {
                     timelines.deleted.insert(id);
-                } else {
-                    timelines.here.insert(id, read_json(&directory.join(&tenant).join(name).join(STATE))?);
+                    continue;
+                }
+                match read_json(&directory.join(&tenant).join(name).join(STATE)) {
+                    Ok(timeline) => drop(timelines.here.insert(id, timeline)),
+                    Err(error) if error.kind() == ErrorKind::NotFound => {
+                        tracing::warn!("timeline {id} has no {STATE}: skipped");
+                    }
+                    Err(error) => return Err(error),
                 }
             }
+        }
+        for id in &timelines.deleted {
+            timelines.here.remove(id);
+            remove_dir(&directory.join(id.to_string()))?;
         }
         Ok(Self { directory: directory.to_path_buf(), timelines: Mutex::new(timelines) })
     }
@@ -226,6 +237,26 @@ mod tests {
         assert_eq!(store.count(), 1);
         assert_eq!(store.get(id(1)).unwrap().commit_lsn, Lsn(0x14D_8AB0));
         assert_eq!(store.create(create(2)).unwrap_err(), was_deleted(id(2)));
+    }
+
+    #[test]
+    fn what_a_kill_left_half_done_is_no_reason_not_to_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let id = |timeline| TenantTimeline { tenant_id: TenantId(1), timeline_id: TimelineId(timeline) };
+        let store = Store::open(directory.path()).unwrap();
+        store.create(create(1)).unwrap();
+        store.create(create(2)).unwrap();
+        // Killed after it made 3's directory, after 1's tombstone, and while it removed 4.
+        std::fs::create_dir(store.path(id(3))).unwrap();
+        std::fs::create_dir(store.path(id(4))).unwrap();
+        for gone in [1, 4] {
+            std::fs::write(directory.path().join(format!("{}{TOMBSTONE}", id(gone))), "").unwrap();
+        }
+        let store = Store::open(directory.path()).unwrap();
+        assert_eq!(store.of_tenant(TenantId(1)), [id(2)]);
+        assert!(!store.path(id(1)).exists() && !store.path(id(4)).exists());
+        store.create(create(3)).unwrap();
+        assert_eq!(store.create(create(1)).unwrap_err(), was_deleted(id(1)));
     }
 
     #[test]
