@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, NoTls, Row};
@@ -24,6 +24,9 @@ use crate::http::ApiError;
 const RETRY: Duration = Duration::from_millis(100);
 /// For one statement; a database that takes longer is reported as trouble.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
+
+/// Of a silent connection.
+const KEEPALIVE: Duration = Duration::from_secs(10);
 
 const MIGRATIONS: &[&str] = &[include_str!("migrations/1.sql")];
 
@@ -57,7 +60,8 @@ impl Db {
     /// Tries each 100 ms until `patience` is over; a missing database is retried like a refused connection. One that
     /// accepts and stays silent is waited for.
     pub async fn connect(url: &str, patience: Duration) -> anyhow::Result<Self> {
-        let config = Config::from_str(url).context("--database-url")?;
+        let mut config = Config::from_str(url).context("--database-url")?;
+        notice_silence(&mut config);
         let deadline = Instant::now() + patience;
         loop {
             match connect(&config).await {
@@ -87,39 +91,51 @@ impl Db {
     }
 
     async fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
-        let mut client = self.client.lock().await;
-        let work = async {
-            self.revive(&mut client).await?;
+        in_time(async {
+            let mut client = self.alive().await?;
             Ok(client.query(sql, params).await?)
-        };
-        timeout(STATEMENT_LIMIT, work).await.unwrap_or(Err(DbError::Silent))
+        })
+        .await
     }
 
     /// All of them or none.
     async fn together(&self, statements: &[(&str, &[Param<'_>])]) -> Result<(), DbError> {
-        let mut client = self.client.lock().await;
-        let work = async {
-            self.revive(&mut client).await?;
+        in_time(async {
+            let mut client = self.alive().await?;
             let transaction = client.transaction().await?;
             for (sql, params) in statements {
                 transaction.execute(*sql, params).await?;
             }
             Ok(transaction.commit().await?)
-        };
-        timeout(STATEMENT_LIMIT, work).await.unwrap_or(Err(DbError::Silent))
+        })
+        .await
     }
 
     async fn batch(&self, sql: &str) -> Result<(), DbError> {
-        let client = self.client.lock().await;
-        Ok(client.batch_execute(sql).await?)
+        in_time(async { Ok(self.alive().await?.batch_execute(sql).await?) }).await
     }
 
-    async fn revive(&self, client: &mut Client) -> Result<(), DbError> {
+    /// The connection, made anew if it was lost. To be used in time: whoever waits for it waits for all before.
+    async fn alive(&self) -> Result<MutexGuard<'_, Client>, DbError> {
+        let mut client = self.client.lock().await;
         if client.is_closed() {
             *client = connect(&self.config).await?;
             tracing::info!("connected to the database again");
         }
-        Ok(())
+        Ok(client)
+    }
+}
+
+/// With the time for its turn, so that calls don't queue for ever behind a database that hangs.
+async fn in_time<T>(work: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {
+    timeout(STATEMENT_LIMIT, work).await.unwrap_or(Err(DbError::Silent))
+}
+
+/// A host that vanished without a word is noticed: the connection closes, and the next statement makes another.
+fn notice_silence(config: &mut Config) {
+    config.keepalives_idle(KEEPALIVE).keepalives_interval(KEEPALIVE);
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(STATEMENT_LIMIT);
     }
 }
 
