@@ -44,7 +44,7 @@ printf '\nThe same, one after the other: the controller is waited for before any
 "${inside[@]}" "$program" stop 2>/dev/null
 convoke start storage-controller-db storage-controller
 printf '\nIt gave up on its pageservers and is ready without them. (A pageserver that accepts connections and hangs costs\n'
-printf 'it about 21.5 s; that is what one does which was started first. tests/cli/neon/start.rs measures both.)\n'
+printf 'it about 21.5 s; that is what one does which was started first. tests/cli/neon/starts.rs measures both.)\n'
 convoke start
 
 printf '\nThe tenant is still there:\n'

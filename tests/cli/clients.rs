@@ -4,13 +4,13 @@
 
 use crate::support::TestCluster;
 
-/// A client that asks for a peer before anything else, and the peer, which is started two seconds later.
+/// A client that asks for a peer before anything else, and the peer, which is started five seconds later.
 fn cluster(ask: &str) -> TestCluster {
     let text = r#"
 services:
   job:
     image: convoke-test/probe-target:latest
-    command: [--exit, "0", --after, 2s]
+    command: [--exit, "0", --after, 5s]
   late:
     image: convoke-test/probe-target:latest
     depends_on: { job: { condition: service_completed_successfully } }

@@ -112,13 +112,11 @@ services:
     );
     let mut up = cluster.begin(&["up", "--timeout", "10s", "--on-failure", "keep"]);
     let mut most = 0;
-    let id = loop {
-        if let Some(container) = cluster.observe().containers.first().filter(|c| c.state.started_at.is_some()) {
-            break container.id.clone();
-        }
-    };
+    cluster.wait_until("it runs", |seen| seen.containers.first().is_some_and(|c| c.state.started_at.is_some()));
+    let id = cluster.container("web").id;
     let api = Api::new();
     while up.is_running() {
+        assert!(up.age() < Duration::from_secs(60), "its deadline is 10 s:\n{}", up.so_far());
         let list = api.get(&format!("/containers/{id}/top"));
         let checks = list["Processes"].as_array().unwrap().iter().filter(|p| p.to_string().contains("--hang")).count();
         most = most.max(checks);

@@ -6,22 +6,16 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::support::TestCluster;
+use crate::support::{TestCluster, http_services};
 
 /// Two that start at once, and one that waits for one of them.
-const CHAIN: &str = r#"
-x-target: &target
-  image: convoke-test/probe-target:latest
-  x-convoke: { ready: { http: { port: 8080, path: /ready } } }
-services:
-  db:
-    <<: *target
-    command: [--boot, 500ms]
-  other: *target
-  web:
-    <<: *target
-    depends_on: { db: { condition: service_healthy } }
-"#;
+fn chain() -> String {
+    http_services(&[
+        ("db", "command: [--boot, 500ms]"),
+        ("other", ""),
+        ("web", "depends_on: { db: { condition: service_healthy } }"),
+    ])
+}
 
 /// The records of a cluster.
 fn records(cluster: &TestCluster) -> Vec<PathBuf> {
@@ -37,7 +31,7 @@ fn names(list: &Value, key: &str) -> Vec<String> {
 
 #[test]
 fn a_start_ends_with_bars_and_a_report_shows_them_again() {
-    let cluster = TestCluster::new(CHAIN);
+    let cluster = TestCluster::new(&chain());
     let up = cluster.ok(&["up"]);
     let parts = ["- created", "# ready", "last: web, by way of db:", "once db was ready: "];
     up.says(&parts).says(&["starts: 3 in ", "1 waited for readiness: web until db was ready"]);
@@ -64,11 +58,8 @@ fn a_start_ends_with_bars_and_a_report_shows_them_again() {
 
 #[test]
 fn the_record_proves_that_starts_waited_for_no_readiness() {
-    let services: String = (1..=6).map(|n| format!("  c{n}: *target\n")).collect();
-    let cluster = TestCluster::new(&format!(
-        "x-target: &target\n  image: convoke-test/probe-target:latest\n  command: [--boot, 3s]\n  \
-         x-convoke: {{ ready: {{ http: {{ port: 8080, path: /ready }} }} }}\nservices:\n{services}"
-    ));
+    let names = ["c1", "c2", "c3", "c4", "c5", "c6"];
+    let cluster = TestCluster::new(&http_services(&names.map(|name| (name, "command: [--boot, 8s]"))));
     cluster.ok(&["up"]).says(&["starts: 6 in ", "none waited for readiness (none was ready yet)"]);
     let timings = cluster.json(&["report"]);
     let starts = &timings["starts"];
@@ -79,7 +70,7 @@ fn the_record_proves_that_starts_waited_for_no_readiness() {
 
 #[test]
 fn earlier_runs_are_listed_and_reported_by_name() {
-    let cluster = TestCluster::new(CHAIN);
+    let cluster = TestCluster::new(&chain());
     cluster.ok(&["up"]);
     cluster.ok(&["up"]).says(&["nothing was started: all was ready already"]);
     cluster.ok(&["restart", "other"]).says(&["last: other, stop "]).says_nothing_of(&["# ready"]);
@@ -112,14 +103,14 @@ fn earlier_runs_are_listed_and_reported_by_name() {
 
 #[test]
 fn a_cluster_that_nothing_was_done_with_has_no_report() {
-    let cluster = TestCluster::new(CHAIN);
+    let cluster = TestCluster::new(&chain());
     cluster.run(&["report"]).exits(1).says(&[&format!("no run of cluster {} is recorded", cluster.name)]);
     assert!(!cluster.path().join("state").exists(), "looking makes nothing");
 }
 
 #[test]
 fn a_run_that_was_killed_is_reported_as_far_as_it_was_recorded() {
-    let cluster = TestCluster::new(CHAIN);
+    let cluster = TestCluster::new(&chain());
     cluster.edit("--boot, 500ms", "--ready-after, 10m");
     let mut up = cluster.begin(&["--format", "plain", "up"]);
     up.wait_for("db     live");

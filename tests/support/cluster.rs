@@ -1,5 +1,6 @@
 //! A cluster of a test's own.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,6 +15,8 @@ use super::{Api, Ran, Running, with_engine};
 
 /// What is waited for in tests is there within this time, or the test fails.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A run of the program takes so long at most: less than the test runner gives a test, which then couldn't clean up.
+const RUN_LIMIT: Duration = Duration::from_secs(120);
 
 /// A folder with a Compose file, a name, a state directory. When it is dropped the cluster is taken down, and the test
 /// fails if anything is left in the engine: containers, networks, volumes, and anonymous volumes made on the way.
@@ -86,10 +89,9 @@ impl TestCluster {
     }
 
     /// Runs a prepared command to its end.
-    pub(crate) fn run_command(&self, mut command: Command) -> Ran {
-        let begun = Instant::now();
-        let output = command.output().unwrap();
-        let ran = Ran::of(output, begun.elapsed());
+    #[track_caller]
+    pub(crate) fn run_command(&self, command: Command) -> Ran {
+        let ran = Running::begin(command).end_within(RUN_LIMIT);
         self.leaks.remember();
         ran
     }
@@ -185,11 +187,16 @@ impl TestCluster {
 
 impl Drop for TestCluster {
     fn drop(&mut self) {
-        self.leaks.remember();
-        let down = self.run(&["down", "--volumes", "--grace", "1"]);
         if std::thread::panicking() {
+            // A second panic would end the program before anything is removed: no assertion here.
+            let removed = self.command(&["down", "--volumes", "--grace", "1"]).status();
+            if !removed.as_ref().is_ok_and(std::process::ExitStatus::success) {
+                _ = writeln!(std::io::stderr(), "{} isn't removed: {removed:?}", self.name);
+            }
             return;
         }
+        self.leaks.remember();
+        let down = self.run(&["down", "--volumes", "--grace", "1"]);
         assert_eq!(down.code, 0, "down failed:\n{down}");
         self.assert_gone();
     }

@@ -68,12 +68,18 @@ impl Running {
 
     /// Waits for its end.
     #[track_caller]
-    pub(crate) fn end(mut self) -> Ran {
+    pub(crate) fn end(self) -> Ran {
+        self.end_within(PATIENCE)
+    }
+
+    /// Waits for its end, so long at most.
+    #[track_caller]
+    pub(crate) fn end_within(mut self, limit: Duration) -> Ran {
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(self.age() < PATIENCE, "it doesn't end within {PATIENCE:?}:\n{}", self.so_far());
+            assert!(self.age() < limit, "it doesn't end within {limit:?}:\n{}", self.so_far());
             std::thread::sleep(Duration::from_millis(5));
         };
         let took = self.age();

@@ -56,6 +56,21 @@ async fn a_container_that_is_gone_does_not_hold_its_network() {
     assert!(ran.took < secs(1), "{:?}", ran.took);
 }
 
+/// 20.10's count of endpoints goes wrong at times when many start at once.
+#[tokio::test(start_paused = true)]
+async fn a_network_that_the_engine_counts_wrong_is_told_soon_and_used_again() {
+    let engine = engine(1);
+    let cluster = cluster([http("a")]);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    engine.miscount("test_default");
+    let ran = stop_all(&engine, &cluster, &down()).await.is(Outcome::Failed);
+    let hint = ran.failures()[0].hint.as_ref().unwrap();
+    assert!(hint.contains("nobody is on it"), "{}", ran.story());
+    assert!(ran.took < secs(5), "{:?}", ran.took);
+    assert!(engine.containers().is_empty());
+    up(&engine, &cluster).await.is(Outcome::Ready);
+}
+
 #[tokio::test(start_paused = true)]
 async fn whoever_else_is_on_the_network_is_named() {
     let engine = engine(1);

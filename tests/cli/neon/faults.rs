@@ -117,6 +117,8 @@ fn explained(story: &Story, component: &str, fault: Fault, faults: &[(&str, Faul
     // A controller that is to hang waits for its database first: so from when the fault is seen.
     let seen = story.said_first(component, |why| fits(why, fault));
     let moment = seen.unwrap_or_else(|| panic!("{faults:?}: {component}'s isn't told\n{story:?}")) + LOOK_AFTER;
+    // Apart from how long it lasts: somebody who needs it was said to wait for it.
+    assert!(needed_by(component).is_none_or(|by| story.waited_for(by, component)), "{faults:?}\n{story:?}");
     let said = story.said_at(moment);
     assert!(said.contains_key(component), "{faults:?}: {component} was ready too early\n{story:?}");
     for waiting in lasting(&said, moment) {
@@ -125,6 +127,15 @@ fn explained(story: &Story, component: &str, fault: Fault, faults: &[(&str, Faul
         let moves = |name: &str| said.get(name).is_some_and(|said| moment.saturating_sub(said.since) <= LASTING);
         let right = at_fault(waiting) || blamed(&said, waiting).iter().any(|peer| at_fault(peer) || moves(peer));
         assert!(right, "{faults:?}: {waiting} isn't led to the fault: {said:#?}\n{story:?}");
+    }
+}
+
+/// One that isn't ready without the component.
+fn needed_by(component: &str) -> Option<&'static str> {
+    match component {
+        DATABASE | "pageserver-1" | "pageserver-2" => Some(CONTROLLER),
+        CONTROLLER => Some("pageserver-1"),
+        _ => None,
     }
 }
 

@@ -3,7 +3,7 @@
 mod bad_input;
 mod faults;
 mod plane;
-mod start;
+mod starts;
 mod story;
 
 use plane::Plane;

@@ -71,6 +71,16 @@ impl Story {
         self.0.iter().find(is_it).map(|event| event.at.0)
     }
 
+    /// Whether a component was ever said to wait for this peer.
+    pub(super) fn waited_for(&self, wanted: &str, peer: &str) -> bool {
+        self.0.iter().any(|event| match &event.kind {
+            EventKind::Waiting { component, on, .. } => {
+                component.as_str() == wanted && on.iter().any(|name| name.as_str() == peer)
+            }
+            _ => false,
+        })
+    }
+
     /// Whether it was told that a component had ended and ran again before the engine was asked.
     pub(super) fn ended_unseen(&self, wanted: &str) -> bool {
         self.0.iter().any(|event| match &event.kind {

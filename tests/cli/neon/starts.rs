@@ -34,7 +34,7 @@ fn everything_starts_at_once_and_restarts_at_once_with_a_tenant() {
 }
 
 #[test]
-fn a_controller_that_is_waited_for_gives_up_on_absent_pageservers_after_8_s() {
+fn a_controller_that_is_waited_for_gives_up_on_absent_pageservers_after_seconds() {
     let plane = Plane::new(2, 1);
     plane.up().exits(0);
     plane.populate();
@@ -42,7 +42,8 @@ fn a_controller_that_is_waited_for_gives_up_on_absent_pageservers_after_8_s() {
     let first = plane.cluster.run(&["--format", "json", "start", DATABASE, CONTROLLER]);
     let story = Story::of(first.exits(0));
     let took = story.first(CONTROLLER, Phase::Ready) - story.first(CONTROLLER, Phase::Live);
-    assert!((SECOND * 6..SECOND * 13).contains(&took), "{took:?}\n{story:?}");
+    // Its own limits take 7.5 s; one that hangs would take over 20.
+    assert!((SECOND * 6..SECOND * 19).contains(&took), "{took:?}\n{story:?}");
     let said = story.said_at(story.first(CONTROLLER, Phase::Live) + SECOND * 3);
     assert_eq!(said[CONTROLLER].on, ["pageserver-1", "pageserver-2"], "{story:?}");
     let log = plane.cluster.log(CONTROLLER);
@@ -69,5 +70,6 @@ fn a_controller_that_is_waited_for_gives_up_on_a_hanging_pageserver_after_21_s()
         Duration::from_micros(entered.unwrap_or_else(|| panic!("never {phase}: {row}"))["at"].as_u64().unwrap())
     };
     let took = at("ready") - at("live");
-    assert!((SECOND * 20..SECOND * 25).contains(&took), "{took:?}\n{row}");
+    // On a busy machine later, but never before its two limits.
+    assert!((SECOND * 20..SECOND * 40).contains(&took), "{took:?}\n{row}");
 }
