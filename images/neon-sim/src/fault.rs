@@ -123,7 +123,7 @@ fn count_start(file: &Path) -> Result<u32, Failure> {
         Err(error) if error.kind() == ErrorKind::NotFound => 0,
         Err(error) => return Err(Failure::usage(format!("can't read {}: {error}", file.display()))),
     };
-    let start: u32 = before + 1;
+    let start = u32::saturating_add(before, 1);
     std::fs::write(file, start.to_string())
         .map_err(|error| Failure::usage(format!("crash-on-start can't count in {}: {error}", file.display())))?;
     Ok(start)

@@ -12,7 +12,7 @@ use axum::routing::{any, get, post, put};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 use super::tenants::Shard;
 use super::{Pageserver, lifecycle, utilization};
@@ -213,20 +213,26 @@ async fn wait_lsn(State(server): Server, Path(shard): Path<String>, Body(wait): 
         Ok(id) => id,
         Err(error) => return error.into_response(),
     };
-    let deadline = Instant::now() + wait.timeout;
+    let status = match timeout(wait.timeout, reach(&server, id, &wait.timelines)).await {
+        Ok(Ok(())) => StatusCode::OK,
+        Ok(Err(_)) => StatusCode::NOT_FOUND,
+        Err(_) => StatusCode::ACCEPTED,
+    };
+    answer(status, ())
+}
+
+/// Waits until all timelines are where they shall be.
+async fn reach(server: &Pageserver, id: TenantShardId, timelines: &HashMap<TimelineId, Lsn>) -> Result<(), ApiError> {
     loop {
         let changed = server.tenants.changed.notified();
-        let last =
-            |timeline: &TimelineId| lifecycle::info(&server.tenants, id, *timeline).map(|info| info.last_record_lsn);
-        let reached = wait.timelines.iter().map(|(timeline, lsn)| last(timeline).map(|last| last >= *lsn));
-        match reached.collect::<Result<Vec<_>, _>>() {
-            Err(_) => return answer(StatusCode::NOT_FOUND, ()),
-            Ok(reached) if reached.iter().all(|reached| *reached) => return null().into_response(),
-            Ok(_) => {}
+        let mut reached = true;
+        for (timeline, lsn) in timelines {
+            reached &= lifecycle::info(&server.tenants, id, *timeline)?.last_record_lsn >= *lsn;
         }
-        if timeout_at(deadline, changed).await.is_err() {
-            return answer(StatusCode::ACCEPTED, ());
+        if reached {
+            return Ok(());
         }
+        changed.await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Making, deleting and changing timelines.
 
 use axum::http::StatusCode;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 use super::Pageserver;
 use super::tenants::{Shard, Tenants};
@@ -26,8 +26,15 @@ pub async fn create(
     id: TenantShardId,
     request: &TimelineCreateRequest,
 ) -> Result<TimelineInfo, ApiError> {
-    let tenants = &server.tenants;
-    let deadline = Instant::now() + server.config.wait_lsn_timeout;
+    let made = timeout(server.config.wait_lsn_timeout, attempts(&server.tenants, id, request)).await;
+    made.unwrap_or_else(|_| Err(ApiError::Internal("timed out waiting for the branch's start LSN".into())))
+}
+
+async fn attempts(
+    tenants: &Tenants,
+    id: TenantShardId,
+    request: &TimelineCreateRequest,
+) -> Result<TimelineInfo, ApiError> {
     let mut waited = false;
     loop {
         let changed = tenants.changed.notified();
@@ -37,9 +44,7 @@ pub async fn create(
             Err(ApiError::NotFound(_)) if waited => return Err(ApiError::Unavailable("tenant shutting down".into())),
             Err(error) => return Err(error),
         }
-        if timeout_at(deadline, changed).await.is_err() {
-            return Err(ApiError::Internal("timed out waiting for the branch's start LSN".into()));
-        }
+        changed.await;
     }
 }
 

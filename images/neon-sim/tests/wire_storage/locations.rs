@@ -164,6 +164,8 @@ async fn a_live_migration_takes_the_timelines_along() {
     destination.put_location(TENANT, "AttachedMulti", Some(2), attached(TENANT, 2, Value::Null)).await;
     let wait = json!({ MAIN: "0/14D8AB0", "timeout": { "secs": 10, "nanos": 0 } });
     destination.expect("POST", &tenant("wait_lsn"), wait, 200, Value::Null).await;
+    let for_ever = json!({ MAIN: "0/14D8AB0", "timeout": { "secs": u64::MAX, "nanos": 0 } });
+    destination.expect("POST", &tenant("wait_lsn"), for_ever, 200, Value::Null).await;
     let unknown = json!({ TENANT: "0/14D8AB0", "timeout": { "secs": 10, "nanos": 0 } });
     destination.expect("POST", &tenant("wait_lsn"), unknown, 404, Value::Null).await;
     let after = destination.expect("GET", &tenant("timeline"), Value::Null, 200, json!(["<object>"])).await;

@@ -62,11 +62,11 @@ impl Db {
     pub async fn connect(url: &str, patience: Duration) -> anyhow::Result<Self> {
         let mut config = Config::from_str(url).context("--database-url")?;
         notice_silence(&mut config);
-        let deadline = Instant::now() + patience;
+        let begin = Instant::now();
         loop {
             match connect(&config).await {
                 Ok(client) => return Ok(Self { config, client: Mutex::new(client) }),
-                Err(error) if Instant::now() >= deadline => {
+                Err(error) if begin.elapsed() >= patience => {
                     return Err(error).context(format!("no database within {patience:?}"));
                 }
                 Err(error) => tracing::info!("Database not yet available, waiting... ({})", chain(&error)),
@@ -92,7 +92,7 @@ impl Db {
 
     async fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
         in_time(async {
-            let mut client = self.alive().await?;
+            let client = self.alive().await?;
             Ok(client.query(sql, params).await?)
         })
         .await
