@@ -252,6 +252,7 @@ impl Controller {
         let mut members: Vec<_> = timelines.into_iter().flat_map(|timeline| timeline.members()).collect();
         members.sort_unstable();
         members.dedup();
+        self.db.remove_pending_creates(tenant).await?;
         for safekeeper in members {
             let op = PendingOp { safekeeper, tenant_id: tenant, timeline_id: None, create: None };
             self.db.add_pending_op(&op).await?;

@@ -209,6 +209,20 @@ async fn one_safekeeper_may_be_down_and_two_may_not() {
 }
 
 #[tokio::test]
+async fn what_a_safekeeper_missed_of_a_deleted_tenant_is_its_deletion_only() {
+    let mut world = with_tenant().await;
+    world.safekeepers.remove(&3);
+    let create = json!({ "new_timeline_id": ONE, "pg_version": 17 });
+    world.expect("POST", &path(), create, 201, info(A, ONE, None, Some(safekeepers(ONE)))).await;
+    world.expect("DELETE", &format!("/v1/tenant/{A}"), Value::Null, 200, Value::Null).await;
+    taken(&world);
+    world.start_safekeeper(3).await;
+    let seen = world.seen(1, |call| call.to == "sk-3" && call.method == "DELETE").await;
+    let created = |call: &crate::recorder::Seen| call.to == "sk-3" && call.method == "POST" && call.status.is_some();
+    assert!(!seen.iter().any(created), "{seen:#?}");
+}
+
+#[tokio::test]
 async fn a_timeline_is_deleted_everywhere_and_its_id_is_spent() {
     let world = with_tenant().await;
     let create = |id: &str, ancestor: Option<&str>| {

@@ -78,9 +78,8 @@ impl Db {
         let sql = "INSERT INTO safekeeper_pending_ops (sk_id, tenant_id, timeline_id, op, body)
             VALUES ($1, $2, $3, $4, $5)
             ON CONFLICT (sk_id, tenant_id, timeline_id) DO UPDATE SET op = excluded.op, body = excluded.body";
-        let kind = if op.create.is_some() { "create" } else { "delete" };
-        let body = op.create.clone().unwrap_or_default();
-        self.query(sql, &[&to_i64(op.safekeeper.0)?, &op.tenant_id.to_string(), &op.timeline(), &kind, &body])
+        let safekeeper = to_i64(op.safekeeper.0)?;
+        self.query(sql, &[&safekeeper, &op.tenant_id.to_string(), &op.timeline(), &op.kind(), &op.body()])
             .await
             .map(drop)
     }
@@ -90,15 +89,34 @@ impl Db {
         self.query(sql, &[]).await?.iter().map(read_op).collect()
     }
 
+    /// This one, and not a newer one that has taken its place meanwhile.
     pub async fn remove_pending_op(&self, op: &PendingOp) -> Result<(), DbError> {
-        let sql = "DELETE FROM safekeeper_pending_ops WHERE sk_id = $1 AND tenant_id = $2 AND timeline_id = $3";
-        self.query(sql, &[&to_i64(op.safekeeper.0)?, &op.tenant_id.to_string(), &op.timeline()]).await.map(drop)
+        let sql = "DELETE FROM safekeeper_pending_ops
+            WHERE sk_id = $1 AND tenant_id = $2 AND timeline_id = $3 AND op = $4 AND body = $5";
+        let safekeeper = to_i64(op.safekeeper.0)?;
+        self.query(sql, &[&safekeeper, &op.tenant_id.to_string(), &op.timeline(), &op.kind(), &op.body()])
+            .await
+            .map(drop)
+    }
+
+    /// For a tenant that is deleted: told after its deletion, a timeline would come back.
+    pub async fn remove_pending_creates(&self, tenant: TenantId) -> Result<(), DbError> {
+        let sql = "DELETE FROM safekeeper_pending_ops WHERE tenant_id = $1 AND op = 'create'";
+        self.query(sql, &[&tenant.to_string()]).await.map(drop)
     }
 }
 
 impl PendingOp {
     fn timeline(&self) -> String {
         self.timeline_id.map(|id| id.to_string()).unwrap_or_default()
+    }
+
+    fn kind(&self) -> &'static str {
+        if self.create.is_some() { "create" } else { "delete" }
+    }
+
+    fn body(&self) -> &str {
+        self.create.as_deref().unwrap_or_default()
     }
 }
 
