@@ -19,6 +19,9 @@ impl Controller {
         let controller = Arc::clone(self);
         tokio::spawn(async move {
             for shard in controller.attached_to(id) {
+                if !controller.goes_on(id, NodeScheduling::Draining) {
+                    break;
+                }
                 if let Some(destination) = controller.drain_to(shard, id) {
                     controller.move_if_warm(shard, destination).await;
                 }
@@ -35,6 +38,9 @@ impl Controller {
         let controller = Arc::clone(self);
         tokio::spawn(async move {
             for shard in controller.to_fill_with(id) {
+                if !controller.goes_on(id, NodeScheduling::Filling) {
+                    break;
+                }
                 controller.move_if_warm(shard, id).await;
             }
             controller.end_background(id, NodeScheduling::Filling, NodeScheduling::Active).await;
@@ -101,9 +107,14 @@ impl Controller {
         }
     }
 
-    /// Unless it was cancelled, or the node was restarted meanwhile.
+    /// Not when it was cancelled, nor when the node was restarted meanwhile.
+    fn goes_on(&self, id: NodeId, running: NodeScheduling) -> bool {
+        self.node(id).is_some_and(|node| node.scheduling == running)
+    }
+
+    /// If it still goes on.
     async fn end_background(&self, id: NodeId, running: NodeScheduling, then: NodeScheduling) {
-        if self.node(id).is_none_or(|node| node.scheduling != running) {
+        if !self.goes_on(id, running) {
             return;
         }
         if let Err(error) = self.set_scheduling(id, then).await {
