@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
@@ -19,6 +20,8 @@ use tokio::net::TcpListener;
 /// One call that was seen.
 #[derive(Debug, Clone)]
 pub struct Seen {
+    /// By which its answer finds it, whatever was taken meanwhile.
+    number: u64,
     /// Who was called.
     pub to: String,
     pub method: String,
@@ -34,6 +37,7 @@ pub struct Seen {
 #[derive(Clone, Default)]
 pub struct Recorder {
     seen: Arc<Mutex<Vec<Seen>>>,
+    numbers: Arc<AtomicU64>,
     hook_answers: Arc<Mutex<VecDeque<u16>>>,
 }
 
@@ -99,7 +103,9 @@ impl Recorder {
         let (mut parts, body) = request.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         let path = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-        let index = self.note(Seen {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        self.note(Seen {
+            number,
             to: name.to_owned(),
             method: parts.method.to_string(),
             path: path.clone(),
@@ -109,14 +115,14 @@ impl Recorder {
         });
         let Behind::Port(port) = behind else {
             let response = self.as_hook();
-            self.note_answer(index, response.status(), json!({}));
+            self.note_answer(number, response.status(), json!({}));
             return Ok(response);
         };
         parts.uri = format!("http://127.0.0.1:{port}{path}").parse::<Uri>().map_err(io::Error::other)?;
         let response = client.request(Request::from_parts(parts, Full::new(body))).await.map_err(io::Error::other)?;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-        self.note_answer(index, parts.status, parsed(&body));
+        self.note_answer(number, parts.status, parsed(&body));
         Ok(Response::from_parts(parts, Full::new(body)))
     }
 
@@ -126,18 +132,15 @@ impl Recorder {
         response.body(Full::new(Bytes::from_static(b"{}"))).expect("a valid response")
     }
 
-    fn note(&self, call: Seen) -> Option<usize> {
-        if call.path.starts_with("/v1/utilization") {
-            return None;
+    fn note(&self, call: Seen) {
+        if !call.path.starts_with("/v1/utilization") {
+            self.seen.lock().expect("no panic before").push(call);
         }
-        let mut seen = self.seen.lock().expect("no panic before");
-        seen.push(call);
-        Some(seen.len() - 1)
     }
 
-    fn note_answer(&self, index: Option<usize>, status: StatusCode, answer: Value) {
+    fn note_answer(&self, number: u64, status: StatusCode, answer: Value) {
         let mut seen = self.seen.lock().expect("no panic before");
-        if let Some(call) = index.and_then(|index| seen.get_mut(index)) {
+        if let Some(call) = seen.iter_mut().rfind(|call| call.number == number) {
             call.status = Some(status.as_u16());
             call.answer = answer;
         }
