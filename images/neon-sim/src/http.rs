@@ -105,6 +105,14 @@ async fn no_route() -> Response {
     (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, "text/plain")], "Not Found").into_response()
 }
 
+/// Runs `work` to its end even if the client hangs up, which drops the handler: what changes the database and then
+/// memory, or other programs, may not stop in between.
+pub async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::spawn(work).await.map_err(|error| ApiError::Internal(error.to_string()))?
+}
+
 /// An id out of a path.
 pub fn in_path<T: FromStr>(name: &str, text: &str) -> Result<T, ApiError> {
     text.parse().map_err(|_| ApiError::BadRequest(format!("failed to parse {name}")))
@@ -149,6 +157,23 @@ mod tests {
         assert_eq!(ApiError::BadRequest("bad".into()).to_string(), "\"bad\"");
         assert_eq!(ApiError::NotFound("Tenant not found".into()).to_string(), "NotFound: Tenant not found");
         assert_eq!(ApiError::Unavailable("later".into()).to_string(), "later");
+    }
+
+    #[tokio::test]
+    async fn work_goes_on_when_nobody_waits() {
+        let (done, mut ends) = tokio::sync::mpsc::channel(1);
+        let work = to_the_end(async move {
+            tokio::task::yield_now().await;
+            let _ = done.send(()).await;
+            Ok(())
+        });
+        // Looked at once, then dropped, as a handler is.
+        tokio::select! {
+            biased;
+            _ = work => panic!("it takes a turn more"),
+            () = std::future::ready(()) => {}
+        }
+        assert_eq!(ends.recv().await, Some(()));
     }
 
     #[test]

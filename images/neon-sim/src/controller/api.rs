@@ -20,7 +20,7 @@ use super::safekeepers::PolicyRequest;
 use super::state::Controller;
 use super::tenant_config::ConfigRequest;
 use super::tenants::{CreateTenant, TenantLocation, TenantPage, TenantPolicy, tenant_not_found};
-use crate::http::{Answer, ApiError, Body, answer, in_path, null, with_fallbacks};
+use crate::http::{Answer, ApiError, Body, answer, in_path, null, to_the_end, with_fallbacks};
 use crate::ids::{NodeId, TenantId, TenantShardId, TimelineId};
 use crate::wire::timeline::{SecondaryProgress, ShardSplitRequest, TimelineCreateRequest};
 use crate::wire::upcall::{NodeRegister, ReAttachRequest, ValidateRequest};
@@ -119,7 +119,8 @@ async fn ready(State(controller): Shared) -> Response {
 }
 
 async fn re_attach(State(controller): Shared, Body(request): Body<ReAttachRequest>) -> Answer<Value> {
-    Ok(json!(controller.re_attach(request).await?).into())
+    let attached = to_the_end(async move { controller.re_attach(request).await }).await?;
+    Ok(json!(attached).into())
 }
 
 async fn validate(State(controller): Shared, Body(request): Body<ValidateRequest>) -> Answer<Value> {
@@ -138,7 +139,7 @@ async fn list_nodes(State(controller): Shared) -> Answer<Vec<Value>> {
 }
 
 async fn register_node(State(controller): Shared, Body(node): Body<NodeRegister>) -> Answer<()> {
-    controller.register(node).await?;
+    to_the_end(async move { controller.register(node).await }).await?;
     Ok(null())
 }
 
@@ -155,27 +156,32 @@ async fn configure_node(
     Path(node): Path<String>,
     Body(config): Body<NodeConfig>,
 ) -> Answer<()> {
-    controller.configure_node(in_path("node_id", &node)?, config).await?;
+    let node = in_path("node_id", &node)?;
+    to_the_end(async move { controller.configure_node(node, config).await }).await?;
     Ok(null())
 }
 
 async fn drain(State(controller): Shared, Path(node): Path<String>) -> Result<Response, ApiError> {
-    controller.start_drain(in_path("node_id", &node)?).await?;
+    let node = in_path("node_id", &node)?;
+    to_the_end(async move { controller.start_drain(node).await }).await?;
     Ok(answer(StatusCode::ACCEPTED, Value::Null))
 }
 
 async fn cancel_drain(State(controller): Shared, Path(node): Path<String>) -> Result<Response, ApiError> {
-    controller.cancel_background(in_path("node_id", &node)?, NodeScheduling::Draining).await?;
+    let node = in_path("node_id", &node)?;
+    to_the_end(async move { controller.cancel_background(node, NodeScheduling::Draining).await }).await?;
     Ok(answer(StatusCode::ACCEPTED, Value::Null))
 }
 
 async fn fill(State(controller): Shared, Path(node): Path<String>) -> Result<Response, ApiError> {
-    controller.start_fill(in_path("node_id", &node)?).await?;
+    let node = in_path("node_id", &node)?;
+    to_the_end(async move { controller.start_fill(node).await }).await?;
     Ok(answer(StatusCode::ACCEPTED, Value::Null))
 }
 
 async fn cancel_fill(State(controller): Shared, Path(node): Path<String>) -> Result<Response, ApiError> {
-    controller.cancel_background(in_path("node_id", &node)?, NodeScheduling::Filling).await?;
+    let node = in_path("node_id", &node)?;
+    to_the_end(async move { controller.cancel_background(node, NodeScheduling::Filling).await }).await?;
     Ok(answer(StatusCode::ACCEPTED, Value::Null))
 }
 
@@ -192,7 +198,8 @@ async fn upsert_safekeeper(
     Path(id): Path<String>,
     Body(record): Body<SafekeeperRecord>,
 ) -> Result<StatusCode, ApiError> {
-    controller.upsert_safekeeper(in_path::<NodeId>("id", &id)?, record).await?;
+    let id: NodeId = in_path("id", &id)?;
+    to_the_end(async move { controller.upsert_safekeeper(id, record).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -201,25 +208,29 @@ async fn safekeeper_policy(
     Path(id): Path<String>,
     Body(request): Body<PolicyRequest>,
 ) -> Answer<()> {
-    controller.set_safekeeper_policy(in_path("id", &id)?, request).await?;
+    let id = in_path("id", &id)?;
+    to_the_end(async move { controller.set_safekeeper_policy(id, request).await }).await?;
     Ok(null())
 }
 
 async fn create_tenant(State(controller): Shared, Body(request): Body<CreateTenant>) -> Result<Response, ApiError> {
-    Ok(answer(StatusCode::CREATED, controller.create_tenant(request).await?))
+    let created = to_the_end(async move { controller.create_tenant(request).await }).await?;
+    Ok(answer(StatusCode::CREATED, created))
 }
 
 async fn delete_tenant(State(controller): Shared, Path(tenant): Path<String>) -> Result<Response, ApiError> {
-    Ok(answer(controller.delete_tenant(in_path("tenant_id", &tenant)?).await?, Value::Null))
+    let tenant = in_path("tenant_id", &tenant)?;
+    let status = to_the_end(async move { controller.delete_tenant(tenant).await }).await?;
+    Ok(answer(status, Value::Null))
 }
 
 async fn put_config(State(controller): Shared, Body(request): Body<ConfigRequest>) -> Answer<()> {
-    controller.replace_config(request).await?;
+    to_the_end(async move { controller.replace_config(request).await }).await?;
     Ok(null())
 }
 
 async fn patch_config(State(controller): Shared, Body(request): Body<ConfigRequest>) -> Answer<()> {
-    controller.patch_config(request).await?;
+    to_the_end(async move { controller.patch_config(request).await }).await?;
     Ok(null())
 }
 
@@ -232,7 +243,8 @@ async fn set_location(
     Path(shard): Path<String>,
     Body(to): Body<TenantLocation>,
 ) -> Answer<Value> {
-    Ok(controller.set_location(in_path("tenant_shard_id", &shard)?, to).await?.into())
+    let shard = in_path("tenant_shard_id", &shard)?;
+    Ok(to_the_end(async move { controller.set_location(shard, to).await }).await?.into())
 }
 
 /// How long secondaries may take, in milliseconds.
@@ -256,9 +268,8 @@ async fn create_timeline(
     Body(request): Body<TimelineCreateRequest>,
 ) -> Result<Response, ApiError> {
     let tenant = in_path("tenant_id", &tenant)?;
-    // Not dropped when the client hangs up: the tenant stays locked until the pageserver has answered.
-    let work = tokio::spawn(async move { controller.create_timeline(tenant, request).await });
-    let made = work.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+    // The tenant stays locked until the pageserver has answered.
+    let made = to_the_end(async move { controller.create_timeline(tenant, request).await }).await?;
     Ok(answer(StatusCode::CREATED, made))
 }
 
@@ -267,7 +278,8 @@ async fn delete_timeline(
     Path((tenant, timeline)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
     let (tenant, timeline) = (in_path("tenant_id", &tenant)?, in_path("timeline_id", &timeline)?);
-    Ok(answer(controller.delete_timeline(tenant, timeline).await?, Value::Null))
+    let status = to_the_end(async move { controller.delete_timeline(tenant, timeline).await }).await?;
+    Ok(answer(status, Value::Null))
 }
 
 async fn on_all_shards(
@@ -280,7 +292,8 @@ async fn on_all_shards(
     let tenant: TenantId = in_path("tenant_id", &tenant)?;
     let timeline: TimelineId = in_path("timeline_id", &timeline)?;
     let call = uri.path().rsplit('/').next().unwrap_or_default();
-    controller.on_all_shards(tenant, method, &format!("timeline/{timeline}/{call}"), &body).await?;
+    let path = format!("timeline/{timeline}/{call}");
+    to_the_end(async move { controller.on_all_shards(tenant, method, &path, &body).await }).await?;
     Ok(null())
 }
 
@@ -297,7 +310,8 @@ async fn tenant_policy(
     Path(tenant): Path<String>,
     Body(policy): Body<TenantPolicy>,
 ) -> Answer<()> {
-    controller.set_policy(in_path("tenant_id", &tenant)?, policy).await?;
+    let tenant = in_path("tenant_id", &tenant)?;
+    to_the_end(async move { controller.set_policy(tenant, policy).await }).await?;
     Ok(null())
 }
 
@@ -307,9 +321,7 @@ async fn migrate(
     Body(request): Body<MigrateRequest>,
 ) -> Answer<Value> {
     let shard: TenantShardId = in_path("tenant_shard_id", &shard)?;
-    // Goes on when the client hangs up.
-    let work = tokio::spawn(async move { controller.migrate_shard(shard, request).await });
-    work.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+    to_the_end(async move { controller.migrate_shard(shard, request).await }).await?;
     Ok(json!({}).into())
 }
 
@@ -319,9 +331,7 @@ async fn split(
     Body(request): Body<ShardSplitRequest>,
 ) -> Answer<Value> {
     let tenant: TenantId = in_path("tenant_id", &tenant)?;
-    // Not left half-way when the client hangs up.
-    let work = tokio::spawn(async move { controller.split_tenant(tenant, request).await });
-    Ok(work.await.map_err(|error| ApiError::Internal(error.to_string()))??.into())
+    Ok(to_the_end(async move { controller.split_tenant(tenant, request).await }).await?.into())
 }
 
 async fn safekeeper_migrate(
@@ -330,8 +340,7 @@ async fn safekeeper_migrate(
     Body(request): Body<SafekeeperMigrate>,
 ) -> Answer<()> {
     let (tenant, timeline) = (in_path("tenant_id", &tenant)?, in_path("timeline_id", &timeline)?);
-    let work = tokio::spawn(async move { controller.migrate_safekeepers(tenant, timeline, request).await });
-    work.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+    to_the_end(async move { controller.migrate_safekeepers(tenant, timeline, request).await }).await?;
     Ok(null())
 }
 
