@@ -161,7 +161,8 @@ pub struct ContainerState {
     pub error: String,
     /// When the last run began; None: never started. It tells runs apart.
     pub started_at: Option<Timestamp>,
-    /// When the last run ended.
+    /// When the last run ended. A busy engine notes a start late: the end of a short run
+    /// may have the earlier time.
     pub finished_at: Option<Timestamp>,
     /// Restarts by the engine under its policy.
     pub restart_count: u64,

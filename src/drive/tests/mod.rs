@@ -1,5 +1,6 @@
 //! The driver against the simulated engine, under a paused clock.
 
+mod answers;
 mod exits;
 mod harness;
 mod killed;

@@ -1,0 +1,86 @@
+//! Answers that overlap, fed by hand: of a list and an inspection under way at once, either may be the older one.
+
+use super::harness::*;
+use crate::cluster::Cluster;
+use crate::drive::driver::{Driver, Options, SLOW_TICK};
+use crate::drive::input::{Call, Done, Effect, Feed, Input};
+use crate::engine::fake::FakeEngine;
+use crate::engine::{Engine, ImageInfo, Observed, ObservedContainer};
+use crate::event::{EventKind, Outcome, Phase};
+
+/// A driver that found component `a` running, with a list and then an inspection of it under way: how the container
+/// looked before it ended, and after.
+struct Overlap {
+    driver: Driver,
+    before: (Observed, ObservedContainer),
+    after: (Observed, ObservedContainer),
+}
+
+impl Overlap {
+    async fn new() -> Self {
+        let engine = engine(1);
+        let cluster = cluster([http("a")]);
+        up(&engine, &cluster).await.is(Outcome::Ready);
+        let before = looks(&engine, &cluster).await;
+        engine.crash("a", 3);
+        tokio::time::sleep(ms(100)).await;
+        let after = looks(&engine, &cluster).await;
+        let mut driver = Driver::new(std::sync::Arc::new(cluster), Options::default());
+        driver.step(ms(0), Input::Begin);
+        driver.step(ms(0), Input::Feed(Feed::Subscribed));
+        let image = ImageInfo { id: before.1.image_id.clone(), ..ImageInfo::default() };
+        driver.step(ms(1), Input::Done(Done::Image("image".into(), Ok(Some(image)))));
+        driver.step(ms(2), Input::Done(Done::Observed(Ok(Box::new(before.0.clone())))));
+        assert_eq!(driver.phases()[&name("a")], Phase::Started);
+        let mut this = Self { driver, before, after };
+        let changed = Feed::Changed { id: this.after.1.id.clone(), action: "die".into() };
+        let looks_at = this.driver.step(ms(3), Input::Feed(changed));
+        assert!(looks_at.iter().any(|effect| matches!(effect, Effect::Call(Call::Inspect(..)))), "{looks_at:?}");
+        let lists = this.driver.step(ms(3) + SLOW_TICK, Input::Tick);
+        assert!(lists.iter().any(|effect| matches!(effect, Effect::Call(Call::Observe))), "{lists:?}");
+        this
+    }
+
+    /// The phases that `a` enters by an answer.
+    fn enters(&mut self, done: Done) -> Vec<Phase> {
+        let effects = self.driver.step(ms(4) + SLOW_TICK, Input::Done(done));
+        let phase = |effect| match effect {
+            Effect::Emit(event) => match event.kind {
+                EventKind::PhaseChanged { phase, .. } => Some(phase),
+                _ => None,
+            },
+            _ => None,
+        };
+        effects.into_iter().filter_map(phase).collect()
+    }
+}
+
+async fn looks(engine: &FakeEngine, cluster: &Cluster) -> (Observed, ObservedContainer) {
+    let observed = engine.observe(&cluster.name).await.unwrap();
+    let container = observed.containers[0].clone();
+    (observed, container)
+}
+
+fn list(observed: &Observed) -> Done {
+    Done::Observed(Ok(Box::new(observed.clone())))
+}
+
+fn inspection(container: &ObservedContainer) -> Done {
+    Done::Inspected(name("a"), container.id.clone(), Ok(Some(Box::new(container.clone()))))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_from_before_an_inspection_brings_nobody_back() {
+    let mut run = Overlap::new().await;
+    let (older, newer) = (list(&run.before.0), inspection(&run.after.1));
+    assert_eq!(run.enters(newer), [Phase::Failed]);
+    assert_eq!(run.enters(older), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inspection_from_before_a_list_brings_nobody_back() {
+    let mut run = Overlap::new().await;
+    let (older, newer) = (inspection(&run.before.1), list(&run.after.0));
+    assert_eq!(run.enters(newer), [Phase::Failed]);
+    assert_eq!(run.enters(older), []);
+}
