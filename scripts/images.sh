@@ -36,11 +36,13 @@ static_image() {
   (cd "$root" && RUSTFLAGS='-C target-feature=+crt-static' \
     cargo build --quiet --profile image --package "$package" --target "$PLATFORM")
   "$root/images/$package/archive.sh" "$binary" "$out/$package.tar"
-  local there=yes config tag
+  local there=yes tags=0 config tag
   while read -r config tag || [[ -n $config ]]; do
+    tags=$((tags + 1))
     [[ $(image_id "$tag") == "sha256:$config" ]] || there=no
   done < <(tar --extract --to-stdout --file "$out/$package.tar" ./manifest.json | tr '{' '\n' |
     sed -n 's/.*"Config":"\([0-9a-f]*\).*"RepoTags":\["\([^"]*\)".*/\1 \2/p')
+  ((tags > 0)) || die "$out/$package.tar names no image"
   if [[ $there == yes ]]; then
     say "image $repository is there"
     return

@@ -70,6 +70,9 @@ pub struct Node {
     pub policy_restarts: u64,
     /// Restarts that it had made before this run of convoke.
     pub earlier_restarts: u64,
+    /// The longest of its runs that were ready and soon ended by themselves; zero: there was none. See
+    /// `Node::distrust`.
+    pub short_lived: Duration,
     /// Last exit code seen.
     pub last_exit: Option<i64>,
     /// Its probes.
@@ -165,6 +168,7 @@ impl Node {
             outage_restarts: 0,
             policy_restarts: 0,
             earlier_restarts: 0,
+            short_lived: Duration::ZERO,
             last_exit: None,
             live: Track::default(),
             ready: Track::default(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::driver::{Driver, ENGINE_PATIENCE, ObserveInFlight, SLOW_TICK};
 use super::input::Call;
 use super::node::{Node, Track};
+use super::probing::GOOD_RUN;
 use super::retry::pause;
 use crate::engine::{EngineError, ErrorKind, HealthStatus, Observed, ObservedContainer, Status};
 use crate::event::{EventKind, Outcome, Phase, PlannedAction};
@@ -289,9 +290,10 @@ impl Driver {
 
     /// The engine started it again before anybody looked. With what code it had ended isn't kept.
     fn tell_missed_end(&mut self, name: &ComponentName) {
+        let now = self.now;
         let Some(node) = self.nodes.get_mut(name) else { return };
         if node.is_running {
-            node.stop_running();
+            node.ended(now);
             self.out.push(super::Effect::Abandon(name.clone()));
             self.enter(name, Phase::Restarting, Some("it ended, and was started again at once".into()));
         }
@@ -330,10 +332,11 @@ impl Driver {
     }
 
     fn reflect_restarting(&mut self, name: &ComponentName, container: &ObservedContainer) {
+        let now = self.now;
         let Some(node) = self.nodes.get_mut(name) else { return };
         let code = container.state.exit_code;
         let is_news = node.is_running || node.phase != Phase::Restarting;
-        node.stop_running();
+        node.ended(now);
         node.has_run = true;
         node.last_exit = Some(code);
         if is_news {
@@ -345,8 +348,9 @@ impl Driver {
     }
 
     fn reflect_ended(&mut self, name: &ComponentName, container: &ObservedContainer) {
+        let now = self.now;
         let Some(node) = self.nodes.get_mut(name) else { return };
-        node.stop_running();
+        node.ended(now);
         let has_run = container.state.started_at.is_some() && container.state.started_at != node.baseline;
         if has_run {
             node.has_run = true;
@@ -393,6 +397,15 @@ impl Node {
         self.said_unhealthy = false;
         self.live = Track::default();
         self.ready = Track::default();
+    }
+
+    /// Its process ended by itself at `now`.
+    fn ended(&mut self, now: Duration) {
+        let lasted = now.saturating_sub(self.running_since);
+        if self.is_running && self.ready.passed.is_some() && !self.outage && lasted < GOOD_RUN {
+            self.short_lived = self.short_lived.max(lasted);
+        }
+        self.stop_running();
     }
 
     /// It doesn't run any more.

@@ -15,8 +15,8 @@ use crate::probe::{Answer, Target, Verdict};
 
 /// A component without any probe is ready when it has run for so long without a restart.
 pub(super) const RUNS_FOR: Duration = Duration::from_secs(1);
-/// The same for one that the engine's policy restarted meanwhile.
-const RUNS_FOR_AGAIN: Duration = Duration::from_secs(10);
+/// A run that lasts so long is a good one: the engine's own restart policy begins anew after it, too.
+pub(super) const GOOD_RUN: Duration = Duration::from_secs(10);
 /// A health check of the engine's that runs at least this often needs no help while others are still to be started.
 const OFTEN: Duration = Duration::from_secs(2);
 /// A missing probe program may be installed by the entrypoint: so long it is waited for, unless the health check says.
@@ -82,7 +82,7 @@ impl Driver {
         }
         // One that was restarted has to last until the engine, too, calls it a good run.
         let restarted = node.policy_restarts > node.earlier_restarts;
-        let due = node.running_since + if restarted { RUNS_FOR_AGAIN } else { RUNS_FOR };
+        let due = node.running_since + if restarted { GOOD_RUN } else { RUNS_FOR.max(node.distrust()) };
         if self.now < due {
             self.wake_at(due);
         } else if node.wanted(Which::Live).is_none() || node.live.passed.is_some() {
@@ -195,6 +195,10 @@ impl Driver {
     pub(super) fn pass_ready(&mut self, name: &ComponentName) {
         let now = self.now;
         let Some(node) = self.nodes.get_mut(name) else { return };
+        if now < node.running_since + node.distrust() {
+            // It is asked again, and believed later.
+            return;
+        }
         node.ready.passed = Some(now);
         node.ready.recheck = false;
         let live = node.wanted(Which::Live).is_none();
@@ -274,6 +278,12 @@ impl Driver {
 }
 
 impl Node {
+    /// How long a run has to last before a probe that passes says that it is ready. One that was ready before and
+    /// ended soon after has to outlive that run first, twice over: in a crash loop, every run would be ready for a moment.
+    fn distrust(&self) -> Duration {
+        (self.short_lived * 2).min(GOOD_RUN)
+    }
+
     /// When one of its probes is due next; the beginning of its run if none was asked yet.
     fn next_ask(&self) -> Duration {
         let due = |track: &Track| track.pace.as_ref().map_or(self.running_since, Pace::due);

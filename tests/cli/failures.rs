@@ -154,12 +154,14 @@ fn those_that_never_become_ready_and_who_waits_for_whom() {
 
 #[test]
 fn a_crash_loop_is_never_ready() {
-    // Each alone: beside another that fails, nobody would miss its failure.
+    // `late` takes longer than a first run of the other: nobody can tell a loop by that run alone.
+    let late = format!("command: [--boot, 1s], {HTTP}");
     for (name, service) in [
         ("plain", "restart: always, command: [--exit, '3', --after, 150ms]".to_owned()),
         ("asked", format!("restart: on-failure, command: [--exit, '3', --after, 150ms], {HTTP}")),
     ] {
-        let up = cluster(&[(name, &service)]).run(&["--format", "json", "up", "--timeout", "5s"]);
+        let services = [(name, service.as_str()), ("late", &late)];
+        let up = cluster(&services).run(&["--format", "json", "up", "--timeout", "6s"]);
         up.exits(3);
         // A busy engine tells of an end late, so a crashing component may pass for a moment; the verdict looks again.
         let last = up.events().pop().unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -16,6 +16,9 @@ use tokio::time::timeout;
 
 use crate::fault::Faults;
 
+/// More than any answer is long; a peer that never ends one may not fill the memory.
+const LARGEST: usize = 64 * 1024 * 1024;
+
 /// Why there is no answer that could be used. The texts are those which the controller hands on to its clients.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
@@ -26,7 +29,7 @@ pub enum CallError {
     #[error("error sending request for url ({url}): operation timed out")]
     Timeout { url: String },
     #[error("error receiving the body from url ({url}): {source}")]
-    Receive { url: String, source: hyper::Error },
+    Receive { url: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("{url} isn't an http URL: {why}")]
     Url { url: String, why: String },
     /// An answer, but with a status from 400 on.
@@ -159,7 +162,7 @@ impl Client {
         let status = response.status();
         let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let content_type = content_type.map(str::to_owned);
-        match response.into_body().collect().await {
+        match Limited::new(response.into_body(), LARGEST).collect().await {
             Ok(body) => Ok(Reply { url, status, content_type, body: body.to_bytes() }),
             Err(source) => Err(CallError::Receive { url, source }),
         }

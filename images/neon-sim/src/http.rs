@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use serde::Serialize;
@@ -49,6 +50,11 @@ impl ApiError {
     /// For calls that need pages: the simulation has none.
     pub fn no_pages(call: &str) -> Self {
         Self::Plain(StatusCode::NOT_IMPLEMENTED, format!("neon-sim is a simulation and stores no pages: no {call}"))
+    }
+
+    /// For what the real programs have and the simulation hasn't.
+    pub fn not_simulated(what: &str) -> Self {
+        Self::Plain(StatusCode::NOT_IMPLEMENTED, format!("neon-sim doesn't simulate {what}"))
     }
 }
 
@@ -132,6 +138,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             return Err(ApiError::BadRequest("missing request body".into()));
         }
         parse(&bytes).map(Self)
+    }
+}
+
+/// The part of a URI behind its question mark.
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let query = axum::extract::Query::try_from_uri(&parts.uri);
+        query.map(|axum::extract::Query(query)| Self(query)).map_err(|rejection| {
+            let text = rejection.body_text();
+            let why = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+            ApiError::BadRequest(format!("cannot parse query param {why}"))
+        })
     }
 }
 

@@ -178,6 +178,32 @@ async fn a_crash_loop_is_never_ready() {
     assert!(ran.took >= secs(40) && ran.took < secs(42), "{:?}", ran.took);
 }
 
+/// Each of its runs answers well for a moment, and `late` is ready in the middle of one of them.
+#[tokio::test(start_paused = true)]
+async fn a_crash_loop_with_a_probe_that_passes_is_never_ready() {
+    for late in (1000..3000).step_by(50) {
+        let mut looping = http("a");
+        looping.spec.restart = RestartPolicy::Always;
+        let engine = engine(1)
+            .behave("a", Behaviour::ready_after(ms(10)).exiting(ms(600), 1))
+            .behave("late", Behaviour::ready_after(ms(late)));
+        let options = Options { timeout: Some(secs(20)), ..Options::default() };
+        let ran = up_with(&engine, &cluster([looping, http("late")]), options).await.is(Outcome::DeadlinePassed);
+        assert_eq!(ran.failures()[0].component.as_ref().unwrap().as_str(), "a", "{}", ran.story());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_crashed_once_after_it_was_ready_is_believed_when_it_lasts() {
+    let mut retried = http("a");
+    retried.spec.restart = RestartPolicy::Always;
+    let engine = engine(1)
+        .behave("a", Behaviour::ready_after(ms(10)).crashes_first(1, ms(300), 4))
+        .behave("late", Behaviour::ready_after(secs(1)));
+    let ran = up(&engine, &cluster([retried, http("late")])).await.is(Outcome::Ready);
+    assert!(ran.took < ms(2500), "{}", ran.story());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_gives_up_is_a_failure() {
     let mut retried = http("a");

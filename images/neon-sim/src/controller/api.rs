@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -20,7 +20,7 @@ use super::safekeepers::PolicyRequest;
 use super::state::Controller;
 use super::tenant_config::ConfigRequest;
 use super::tenants::{CreateTenant, TenantLocation, TenantPage, TenantPolicy, tenant_not_found};
-use crate::http::{Answer, ApiError, Body, answer, in_path, null, to_the_end, with_fallbacks};
+use crate::http::{Answer, ApiError, Body, Query, answer, in_path, null, to_the_end, with_fallbacks};
 use crate::ids::{NodeId, TenantId, TenantShardId, TimelineId};
 use crate::wire::timeline::{SecondaryProgress, ShardSplitRequest, TimelineCreateRequest};
 use crate::wire::upcall::{NodeRegister, ReAttachRequest, ValidateRequest};
@@ -50,18 +50,20 @@ fn not_simulated() -> Router<Arc<Controller>> {
         "/debug/v1/tenant/{tenant}/drop",
         "/debug/v1/tenant/{tenant}/import",
         "/debug/v1/tenant/{tenant}/timeline/{timeline}/import",
+        "/debug/v1/tenant",
         "/debug/v1/tombstone",
+        "/debug/v1/tombstone/{node}",
         "/debug/v1/scheduler",
         "/debug/v1/inspect",
         "/debug/v1/attach-hook",
         "/debug/v1/consistency_check",
         "/debug/v1/reconcile_all",
     ];
-    let refuse = async |method: Method, uri: Uri| {
-        let why = format!("neon-sim doesn't simulate {method} {}", uri.path());
-        ApiError::Plain(StatusCode::NOT_IMPLEMENTED, why)
-    };
     paths.into_iter().fold(Router::new(), |router, path| router.route(path, any(refuse)))
+}
+
+async fn refuse(method: Method, uri: Uri) -> ApiError {
+    ApiError::not_simulated(&format!("{method} {}", uri.path()))
 }
 
 async fn wait_started(State(controller): Shared, request: Request, next: Next) -> Result<Response, ApiError> {
@@ -79,7 +81,7 @@ fn about_nodes() -> Router<Arc<Controller>> {
         .route("/upcall/v1/validate", post(validate))
         .route("/control/v1/leader", get(leader))
         .route("/control/v1/node", get(list_nodes).post(register_node))
-        .route("/control/v1/node/{node}", get(get_node))
+        .route("/control/v1/node/{node}", get(get_node).delete(refuse))
         .route("/control/v1/node/{node}/shards", get(node_shards))
         .route("/control/v1/node/{node}/config", put(configure_node))
         .route("/control/v1/node/{node}/drain", put(drain).delete(cancel_drain))

@@ -30,6 +30,9 @@ impl Controller {
         tenant: TenantId,
         request: TimelineCreateRequest,
     ) -> Result<Value, ApiError> {
+        if matches!(request.mode, TimelineCreateRequestMode::ImportPgdata { .. }) {
+            return Err(ApiError::not_simulated("import_pgdata"));
+        }
         let _lock = self.share_tenant(tenant).await;
         let shards = self.attached_shards(tenant)?;
         let Some(((first, node), others)) = shards.split_first() else { return Err(no_tenant()) };
@@ -174,6 +177,7 @@ fn no_tenant() -> ApiError {
 fn for_other_shards(mut request: TimelineCreateRequest, info: &TimelineInfo) -> TimelineCreateRequest {
     match &mut request.mode {
         TimelineCreateRequestMode::Branch { ancestor_start_lsn, .. } => *ancestor_start_lsn = info.ancestor_lsn,
+        TimelineCreateRequestMode::ImportPgdata { .. } => {}
         TimelineCreateRequestMode::Bootstrap { existing_initdb_timeline_id, .. } => {
             *existing_initdb_timeline_id = Some(request.new_timeline_id);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{any, get, post, put};
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::tenants::Shard;
 use super::{Pageserver, lifecycle, utilization};
-use crate::http::{Answer, ApiError, Body, answer, in_path, metrics, null, with_fallbacks};
+use crate::http::{Answer, ApiError, Body, Query, answer, in_path, metrics, null, with_fallbacks};
 use crate::ids::{Lsn, TenantShardId, TimelineId};
 use crate::wire::location::{LocationConfig, LocationList, LocationMode};
 use crate::wire::stamp::Stamp;

@@ -57,6 +57,7 @@ fn attempt(tenants: &Tenants, id: TenantShardId, request: &TimelineCreateRequest
         }
         let timeline = match &request.mode {
             Mode::Bootstrap { pg_version, .. } => Timeline::bootstrap(new, pg_version.unwrap_or(PgMajor::DEFAULT)),
+            Mode::ImportPgdata { .. } => return Err(ApiError::not_simulated("import_pgdata")),
             Mode::Branch { ancestor_timeline_id, ancestor_start_lsn, .. } => {
                 let ancestor = shard.timelines.get(ancestor_timeline_id);
                 let ancestor = ancestor.ok_or_else(|| unknown_ancestor(id, *ancestor_timeline_id))?;

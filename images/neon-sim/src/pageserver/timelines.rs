@@ -153,6 +153,7 @@ impl Timeline {
                     ancestor.id == *ancestor_timeline_id && ancestor_start_lsn.is_none_or(|lsn| lsn == ancestor.lsn)
                 }) && pg_version.is_none_or(|version| version == index.pg_version)
             }
+            TimelineCreateRequestMode::ImportPgdata { .. } => false,
             TimelineCreateRequestMode::Bootstrap { pg_version, .. } => {
                 index.ancestor.is_none() && pg_version.unwrap_or(PgMajor::DEFAULT) == index.pg_version
             }

@@ -1,6 +1,7 @@
 //! Timelines as a pageserver makes and shows them.
 
 use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::{Map, Value};
 
 use super::stamp::Stamp;
 use crate::ids::{Lsn, TenantShardId, TimelineId};
@@ -27,6 +28,8 @@ pub enum TimelineCreateRequestMode {
         #[serde(default)]
         pg_version: Option<PgMajor>,
     },
+    /// Not simulated.
+    ImportPgdata { import_pgdata: Map<String, Value> },
     Bootstrap {
         /// Set by the controller for all shards but the first: they take the first one's initdb.
         #[serde(default)]

@@ -30,6 +30,13 @@ async fn a_controller_without_nodes_answers() {
         ("GET", "/v1/tenant/@/config", Value::Null, 404, msg("NotFound: Tenant not found")),
         ("DELETE", "/v1/tenant/@", Value::Null, 400, msg("\"No AZ with nodes found to load tenant\"")),
         ("DELETE", "/v1/tenant/@/timeline/@", Value::Null, 404, msg("NotFound: Tenant not found")),
+        (
+            "GET",
+            "/control/v1/tenant?limit=x",
+            Value::Null,
+            400,
+            msg("\"cannot parse query param limit: invalid digit found in string\""),
+        ),
         ("GET", "/v1/tenant/nothex", Value::Null, 400, msg("\"failed to parse tenant_id\"")),
         ("GET", "/no/such/route", Value::Null, 404, json!("Not Found")),
         ("PUT", "/status", Value::Null, 404, json!("Not Found")),
@@ -121,8 +128,18 @@ async fn safekeepers_are_registered_and_given_a_policy() {
 #[tokio::test]
 async fn what_is_not_simulated_says_so() {
     let world = World::with_controller(&[]).await;
-    for (method, path) in [("PUT", "/control/v1/node/1/delete"), ("POST", "/debug/v1/tenant/x/import")] {
+    for (method, path) in [
+        ("PUT", "/control/v1/node/1/delete"),
+        ("DELETE", "/control/v1/node/1"),
+        ("GET", "/debug/v1/tombstone"),
+        ("DELETE", "/debug/v1/tombstone/1"),
+        ("GET", "/debug/v1/tenant"),
+        ("POST", "/debug/v1/tenant/x/import"),
+    ] {
         let why = msg(&format!("neon-sim doesn't simulate {method} {path}"));
         world.expect(method, path, Value::Null, 501, why).await;
     }
+    let import = json!({ "new_timeline_id": UNKNOWN, "import_pgdata": { "location": {} } });
+    let why = msg("neon-sim doesn't simulate import_pgdata");
+    world.expect("POST", &format!("/v1/tenant/{UNKNOWN}/timeline"), import, 501, why).await;
 }

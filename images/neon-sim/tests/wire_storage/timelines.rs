@@ -70,6 +70,11 @@ async fn creates_are_answered_as_recorded() {
         (bootstrap(&id(2), Value::Null), 201, bootstrapped(&id(2), "0/14D8A38", "0/14D8AB0", 17)),
         (bootstrap(&id(7), json!(16)), 201, bootstrapped(&id(7), "0/14DDE18", "0/14DDE90", 16)),
         (bootstrap(&id(8), json!(13)), 400, msg(not_supported)),
+        (
+            json!({ "new_timeline_id": id(9), "import_pgdata": { "location": {} } }),
+            501,
+            msg("neon-sim doesn't simulate import_pgdata"),
+        ),
         (branch(&id(3), MAIN, Value::Null), 201, branched(&id(3))),
         (branch(&id(4), MAIN, json!("0/14D8AB0")), 201, branched(&id(4))),
         (branch(&id(4), MAIN, json!("0/14D8AB0")), 201, branched(&id(4))),
@@ -103,6 +108,13 @@ async fn a_timeline_is_described_leased_and_archived() {
     let rows = [
         ("GET", path(""), Value::Null, 200, main),
         ("GET", path("?include-image-consistent-lsn=true"), Value::Null, 200, with_image),
+        (
+            "GET",
+            path("?include-image-consistent-lsn=perhaps"),
+            Value::Null,
+            400,
+            msg("\"cannot parse query param include-image-consistent-lsn: provided string was not `true` or `false`\""),
+        ),
         (
             "GET",
             path("/get_lsn_by_timestamp?timestamp=2026-11-23T01:00:00Z"),
