@@ -87,6 +87,8 @@ pub enum Verb {
     Members(String),
     /// Take a container off a network.
     Disconnect(String),
+    /// Put a container on a network.
+    Attach(String),
     /// Create a volume.
     CreateVolume(String),
     /// Remove a volume.
@@ -101,6 +103,10 @@ pub enum Verb {
     Stop(String),
     /// Signal a container.
     Kill(String),
+    /// Freeze a container.
+    Pause(String),
+    /// Let a frozen container go on.
+    Unpause(String),
     /// Remove a container.
     Remove(String),
     /// Rename a container.
@@ -127,6 +133,7 @@ impl fmt::Display for Verb {
             Self::RemoveNetwork(name) => write!(f, "remove network {name}"),
             Self::Members(name) => write!(f, "look for who is on network {name}"),
             Self::Disconnect(name) => write!(f, "take a container off network {name}"),
+            Self::Attach(name) => write!(f, "put {name} on its network"),
             Self::CreateVolume(name) => write!(f, "create volume {name}"),
             Self::RemoveVolume(name) => write!(f, "remove volume {name}"),
             Self::Create(name) => write!(f, "create {name}"),
@@ -134,6 +141,8 @@ impl fmt::Display for Verb {
             Self::Start(name) => write!(f, "start {name}"),
             Self::Stop(name) => write!(f, "stop {name}"),
             Self::Kill(name) => write!(f, "signal {name}"),
+            Self::Pause(name) => write!(f, "pause {name}"),
+            Self::Unpause(name) => write!(f, "unpause {name}"),
             Self::Remove(name) => write!(f, "remove {name}"),
             Self::Rename(name) => write!(f, "rename {name}"),
             Self::Exec(name) => write!(f, "run a command in {name}"),

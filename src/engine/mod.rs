@@ -70,9 +70,12 @@ pub trait Engine: Clone + Send + Sync + 'static {
     /// Names of the containers that the network has on it. An old engine keeps some that are gone.
     fn members(&self, network_id: &str) -> impl Future<Output = Result<Vec<String>>> + Send;
 
-    /// Takes a container that is gone off a network, by the name that [`Self::members`] gave. One that isn't on it is
-    /// success.
+    /// Takes a container off a network, by its name or, if it is gone, by the name that [`Self::members`] gave. One that
+    /// isn't on it is success.
     fn disconnect(&self, network_id: &str, member: &str) -> impl Future<Output = Result<()>> + Send;
+
+    /// Puts a container, running or not, on a network. One that is on it already is success.
+    fn connect(&self, id: &ContainerId, attach: &Attach) -> impl Future<Output = Result<()>> + Send;
 
     /// Makes a volume; it is success if one of this name is there already.
     fn create_volume(&self, request: &CreateVolume) -> impl Future<Output = Result<()>> + Send;
@@ -92,6 +95,12 @@ pub trait Engine: Clone + Send + Sync + 'static {
 
     /// Sends a signal, such as `SIGKILL`.
     fn kill(&self, id: &ContainerId, signal: &str) -> impl Future<Output = Result<()>> + Send;
+
+    /// Freezes a running container. One that is frozen is success.
+    fn pause(&self, id: &ContainerId) -> impl Future<Output = Result<()>> + Send;
+
+    /// Lets a frozen container go on. One that isn't frozen is success.
+    fn unpause(&self, id: &ContainerId) -> impl Future<Output = Result<()>> + Send;
 
     /// Removes a container, running or not, with its anonymous volumes if `volumes`.
     fn remove(&self, id: &ContainerId, volumes: bool) -> impl Future<Output = Result<()>> + Send;

@@ -6,7 +6,7 @@ use futures::stream::BoxStream;
 
 use super::connect::DockerEngine;
 use crate::engine::{
-    BuildRequest, CreateContainer, CreateNetwork, CreateVolume, Engine, EngineEvent, EngineInfo, ExecOutcome,
+    Attach, BuildRequest, CreateContainer, CreateNetwork, CreateVolume, Engine, EngineEvent, EngineInfo, ExecOutcome,
     ExecRequest, ImageInfo, LogLine, LogQuery, Observed, ObservedContainer, Progress, Result,
 };
 use crate::names::{ClusterName, ContainerId};
@@ -56,6 +56,10 @@ impl Engine for DockerEngine {
         self.disconnect_member(network_id, member).await
     }
 
+    async fn connect(&self, id: &ContainerId, attach: &Attach) -> Result<()> {
+        self.connect_container(id, attach).await
+    }
+
     async fn create_volume(&self, request: &CreateVolume) -> Result<()> {
         self.make_volume(request).await
     }
@@ -78,6 +82,14 @@ impl Engine for DockerEngine {
 
     async fn kill(&self, id: &ContainerId, signal: &str) -> Result<()> {
         self.kill_container(id, signal).await
+    }
+
+    async fn pause(&self, id: &ContainerId) -> Result<()> {
+        self.pause_container(id).await
+    }
+
+    async fn unpause(&self, id: &ContainerId) -> Result<()> {
+        self.unpause_container(id).await
     }
 
     async fn remove(&self, id: &ContainerId, volumes: bool) -> Result<()> {

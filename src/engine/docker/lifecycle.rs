@@ -39,6 +39,16 @@ impl DockerEngine {
         within(WORK, Verb::Kill(self.name_of(id)), call).await
     }
 
+    pub(super) async fn pause_container(&self, id: &ContainerId) -> Result<()> {
+        let call = self.docker().pause_container(id.as_str());
+        already_so(within(WORK, Verb::Pause(self.name_of(id)), call).await, "already paused")
+    }
+
+    pub(super) async fn unpause_container(&self, id: &ContainerId) -> Result<()> {
+        let call = self.docker().unpause_container(id.as_str());
+        already_so(within(WORK, Verb::Unpause(self.name_of(id)), call).await, "not paused")
+    }
+
     pub(super) async fn remove_container(&self, id: &ContainerId, volumes: bool) -> Result<()> {
         // The engine takes anonymous volumes along, but not those carried over from a predecessor: they have names.
         let carried = if volumes { self.carried_volumes_of(id).await? } else { Vec::new() };
@@ -84,5 +94,13 @@ impl DockerEngine {
             Err(error) if error.message.contains("same name as its current name") => Ok(()),
             other => other,
         }
+    }
+}
+
+/// The engine calls it a conflict, or a failure of its own, when there is nothing to do.
+fn already_so(result: Result<()>, text: &str) -> Result<()> {
+    match result {
+        Err(error) if error.message.contains(text) => Ok(()),
+        other => other,
     }
 }

@@ -1,11 +1,15 @@
 //! Networks and volumes.
 
-use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest, NetworkDisconnectRequest, VolumeCreateRequest};
+use bollard::models::{
+    Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest, VolumeCreateRequest,
+};
 use bollard::query_parameters::{InspectNetworkOptions, RemoveVolumeOptions};
 
+use super::attach;
 use super::connect::DockerEngine;
 use super::failure::{WORK, within};
-use crate::engine::{CreateNetwork, CreateVolume, ErrorKind, Result, Verb};
+use crate::engine::{Attach, CreateNetwork, CreateVolume, ErrorKind, Result, Verb};
+use crate::names::ContainerId;
 
 impl DockerEngine {
     pub(super) async fn make_network(&self, request: &CreateNetwork) -> Result<String> {
@@ -28,7 +32,24 @@ impl DockerEngine {
         // By force the engine goes by the endpoint's name where there is no such container any more.
         let request = NetworkDisconnectRequest { container: member.to_owned(), force: Some(true) };
         let call = self.docker().disconnect_network(id, request);
-        gone_is_fine(within(WORK, Verb::Disconnect(id.to_owned()), call).await)
+        match gone_is_fine(within(WORK, Verb::Disconnect(id.to_owned()), call).await) {
+            Err(error) if error.message.contains("is not connected to") => Ok(()),
+            other => other,
+        }
+    }
+
+    pub(super) async fn connect_container(&self, id: &ContainerId, attach: &Attach) -> Result<()> {
+        let request = NetworkConnectRequest {
+            container: id.to_string(),
+            endpoint_config: Some(attach::endpoint(attach, self.inner.api)),
+        };
+        let call = self.docker().connect_network(&attach.network_id, request);
+        match within(WORK, Verb::Attach(self.name_of(id)), call).await {
+            // 403 with a text of its own, or 409 in newer engines.
+            Err(error) if error.message.contains("already exists in network") => Ok(()),
+            Err(error) if error.message.contains("already attached to network") => Ok(()),
+            other => other,
+        }
     }
 
     pub(super) async fn make_volume(&self, request: &CreateVolume) -> Result<()> {

@@ -12,7 +12,7 @@ use super::journal::{Op, Outcome};
 use super::streams;
 use super::world::{Trouble, World};
 use crate::engine::{
-    BuildRequest, CreateContainer, CreateNetwork, CreateVolume, Engine, EngineError, EngineEvent, EngineInfo,
+    Attach, BuildRequest, CreateContainer, CreateNetwork, CreateVolume, Engine, EngineError, EngineEvent, EngineInfo,
     ErrorKind, ExecOutcome, ExecRequest, ImageInfo, LogLine, LogQuery, Observed, ObservedContainer, Progress, Result,
     Verb,
 };
@@ -242,6 +242,11 @@ impl Engine for FakeEngine {
         self.simple(subject, effect).await
     }
 
+    async fn connect(&self, id: &ContainerId, attach: &Attach) -> Result<()> {
+        let (target, attach) = (id.clone(), attach.clone());
+        self.simple(Self::on(Op::Connect, Verb::Attach, id), move |world| world.connect(&target, &attach)).await
+    }
+
     async fn create_volume(&self, request: &CreateVolume) -> Result<()> {
         let subject = Self::subject(Op::CreateVolume, Verb::CreateVolume, &request.name);
         let request = request.clone();
@@ -286,6 +291,16 @@ impl Engine for FakeEngine {
     async fn kill(&self, id: &ContainerId, signal: &str) -> Result<()> {
         let (target, signal) = (id.clone(), signal.to_owned());
         self.simple(Self::on(Op::Kill, Verb::Kill, id), move |world| world.signal(&target, &signal)).await
+    }
+
+    async fn pause(&self, id: &ContainerId) -> Result<()> {
+        let target = id.clone();
+        self.simple(Self::on(Op::Pause, Verb::Pause, id), move |world| world.pause(&target)).await
+    }
+
+    async fn unpause(&self, id: &ContainerId) -> Result<()> {
+        let target = id.clone();
+        self.simple(Self::on(Op::Unpause, Verb::Unpause, id), move |world| world.unpause(&target)).await
     }
 
     async fn remove(&self, id: &ContainerId, volumes: bool) -> Result<()> {

@@ -30,6 +30,8 @@ pub enum Op {
     Members,
     /// `disconnect`.
     Disconnect,
+    /// `connect`.
+    Connect,
     /// `create_volume`.
     CreateVolume,
     /// `remove_volume`.
@@ -42,6 +44,10 @@ pub enum Op {
     Stop,
     /// `kill`.
     Kill,
+    /// `pause`.
+    Pause,
+    /// `unpause`.
+    Unpause,
     /// `remove`.
     Remove,
     /// `rename`.
@@ -61,12 +67,15 @@ impl Op {
             Self::CreateNetwork
                 | Self::RemoveNetwork
                 | Self::Disconnect
+                | Self::Connect
                 | Self::CreateVolume
                 | Self::RemoveVolume
                 | Self::Create
                 | Self::Start
                 | Self::Stop
                 | Self::Kill
+                | Self::Pause
+                | Self::Unpause
                 | Self::Remove
                 | Self::Rename
         )
@@ -116,7 +125,8 @@ pub struct Change {
     pub container: ContainerId,
     /// Its component, by label.
     pub component: Option<ComponentName>,
-    /// The engine's word: `create`, `start`, `die`, `oom`, `stop`, `kill`, `destroy`, `rename`, `health_status`.
+    /// The engine's word: `create`, `start`, `die`, `oom`, `stop`, `kill`, `destroy`, `rename`,
+    /// `health_status`, `pause`, `unpause`.
     pub action: &'static str,
     /// For `die`, the exit code.
     pub code: Option<i64>,

@@ -195,6 +195,35 @@ impl World {
         Ok(())
     }
 
+    /// `pause`; a frozen one is left alone. What its program had planned for the meantime doesn't happen.
+    pub(super) fn pause(&mut self, id: &ContainerId) -> Result<(), Trouble> {
+        let container = self.container(id)?;
+        match container.status {
+            Status::Paused => return Ok(()),
+            Status::Running => {}
+            _ => return Err((ErrorKind::Conflict, format!("Container {} is not running", id.short()))),
+        }
+        container.status = Status::Paused;
+        let (name, labels) = (container.name.clone(), container.labels.clone());
+        self.check_ours("paused", &name, &labels);
+        self.emit(id, "pause");
+        Ok(())
+    }
+
+    /// `unpause`; one that isn't frozen is left alone.
+    pub(super) fn unpause(&mut self, id: &ContainerId) -> Result<(), Trouble> {
+        let container = self.container(id)?;
+        if container.status != Status::Paused {
+            return Ok(());
+        }
+        container.status = Status::Running;
+        let (name, labels) = (container.name.clone(), container.labels.clone());
+        self.check_ours("unpaused", &name, &labels);
+        self.emit(id, "unpause");
+        self.progress();
+        Ok(())
+    }
+
     /// `remove`, its first half: ends the process; the container is gone `takes` later. Ok(false): it is gone already.
     pub(super) fn begin_removal(&mut self, id: &ContainerId, volumes: bool, takes: Duration) -> Result<bool, Trouble> {
         let Some(container) = self.containers.get_mut(id) else { return Ok(false) };

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::clock::timestamp;
-use super::container::Container;
+use super::container::{Attachment, Container};
 use super::world::{Trouble, World};
 use crate::cluster::PortBinding;
-use crate::engine::{CreateNetwork, ErrorKind, ObservedNetwork, Subnet};
+use crate::engine::{Attach, CreateNetwork, ErrorKind, ObservedNetwork, Status, Subnet};
 use crate::names::ContainerId;
 
 /// The first host port that the engine picks by itself.
@@ -140,14 +140,56 @@ impl World {
         there.chain(self.networks.get(id).into_iter().flat_map(|network| network.stale.iter().cloned())).collect()
     }
 
-    /// `disconnect`; one that isn't on it is success. No caller takes a living one off.
+    /// `disconnect`; one that isn't on it is success.
     pub(super) fn disconnect(&mut self, id: &str, member: &str) {
-        if self.containers.values().any(|container| container.name == member) {
-            self.violations.push(format!("took {member} off its network"));
-        }
         if let Some(network) = self.networks.get_mut(id) {
             network.stale.remove(member);
         }
+        let is = |container: &&Container| container.name == member || container.id.as_str() == member;
+        let Some(container) = self.containers.values().find(is) else { return };
+        let (at, labels) = (container.id.clone(), container.labels.clone());
+        self.check_ours("took off its network", member, &labels);
+        self.take_off(&at, id);
+    }
+
+    /// A container loses its place on a network, whoever does it. No event tells of it: they are about containers only.
+    pub(super) fn take_off(&mut self, container: &ContainerId, network: &str) {
+        if let Some(container) = self.containers.get_mut(container) {
+            container.endpoints.retain(|at| at.network_id != network);
+            self.dirty = true;
+        }
+    }
+
+    /// `connect`; one that is on it already is success.
+    pub(super) fn connect(&mut self, id: &ContainerId, attach: &Attach) -> Result<(), Trouble> {
+        let container = self.container(id)?;
+        if matches!(container.status, Status::Removing | Status::Dead) {
+            let text = format!("Container {} is marked for removal and cannot be connected to a network", id.short());
+            return Err((ErrorKind::Conflict, text));
+        }
+        if container.endpoints.iter().any(|at| at.network_id == attach.network_id) {
+            return Ok(());
+        }
+        let (name, labels, is_up) = (container.name.clone(), container.labels.clone(), !container.rests());
+        let Some(network) = self.networks.get(&attach.network_id) else {
+            return Err((ErrorKind::NotFound, format!("network {} not found", attach.network_id)));
+        };
+        let address = match (is_up, attach.address) {
+            (false, _) => None,
+            (true, Some(address)) => Some(self.check_fixed(network, address)?),
+            (true, None) => Some(self.free_address(network)?),
+        };
+        let attachment = Attachment {
+            network_id: network.id.clone(),
+            network_name: network.name.clone(),
+            fixed: attach.address,
+            address,
+            aliases: attach.aliases.clone(),
+        };
+        self.check_ours("put on a network", &name, &labels);
+        self.container(id)?.endpoints.push(attachment);
+        self.dirty = true;
+        Ok(())
     }
 
     /// The networks of this name go on counting a container that is gone.

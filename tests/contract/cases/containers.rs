@@ -111,6 +111,24 @@ pub(crate) async fn a_signal_needs_a_running_one<E: Engine>(cx: &Cx<E>) {
     assert_eq!(cx.wait_for_end(&id).await.state.exit_code, 0);
 }
 
+pub(crate) async fn a_frozen_one_goes_on<E: Engine>(cx: &Cx<E>) {
+    let id = cx.create(&cx.request("a", &[])).await.unwrap();
+    assert_eq!(cx.engine.pause(&id).await.unwrap_err().kind, ErrorKind::Conflict);
+    cx.engine.start(&id).await.unwrap();
+    let started_at = cx.inspect(&id).await.state.started_at;
+    for _ in 0..2 {
+        cx.engine.pause(&id).await.unwrap();
+    }
+    assert_eq!(cx.inspect(&id).await.state.status, Status::Paused);
+    for _ in 0..2 {
+        cx.engine.unpause(&id).await.unwrap();
+    }
+    let state = cx.inspect(&id).await.state;
+    assert_eq!((state.status, state.started_at), (Status::Running, started_at));
+    cx.engine.remove(&id, true).await.unwrap();
+    assert_eq!(cx.engine.unpause(&id).await.unwrap_err().kind, ErrorKind::NotFound);
+}
+
 /// Who gives up on a call can't count on its not having happened.
 /// 20.10 goes on with it; 26.1 takes it back ("context canceled") and leaves a container that never ran.
 pub(crate) async fn a_dropped_start_is_no_obstacle_to_the_next<E: Engine>(cx: &Cx<E>) {

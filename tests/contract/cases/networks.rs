@@ -90,6 +90,37 @@ pub(crate) async fn dynamic_addresses_keep_to_their_range<E: Engine>(cx: &Cx<E>)
     }
 }
 
+/// With the address and the names that it had; whoever does it twice, or takes it off twice, has what they want.
+pub(crate) async fn one_that_was_taken_off_is_put_back<E: Engine>(cx: &Cx<E>) {
+    let networks = [cx.network("m").await, cx.network("n").await];
+    let mut request = cx.request("a", &[]);
+    let attachments = networks.each_ref().map(|network| attach(network, network.subnet.address(5)));
+    request.networks.extend(attachments.clone());
+    let id = cx.start(&request).await;
+    let before = cx.inspect(&id).await;
+    for (network, attachment) in networks.iter().zip(&attachments) {
+        for _ in 0..2 {
+            cx.engine.disconnect(&network.id, &before.name).await.unwrap();
+        }
+        assert!(!cx.inspect(&id).await.networks.contains_key(&network.name));
+        for _ in 0..2 {
+            cx.engine.connect(&id, attachment).await.unwrap();
+        }
+    }
+    let after = cx.inspect(&id).await;
+    assert_eq!(after.networks, before.networks);
+    assert_eq!(after.state.started_at, before.state.started_at);
+    // A stopped one has its address from its next start on.
+    cx.engine.stop(&id, ms(5000)).await.unwrap();
+    cx.engine.disconnect(&networks[1].id, &before.name).await.unwrap();
+    cx.engine.connect(&id, &attachments[1]).await.unwrap();
+    cx.engine.start(&id).await.unwrap();
+    assert_eq!(cx.inspect(&id).await.networks, before.networks);
+    // What is gone is told.
+    cx.engine.remove(&id, true).await.unwrap();
+    assert_eq!(cx.engine.connect(&id, &attachments[0]).await.unwrap_err().kind, ErrorKind::NotFound);
+}
+
 pub(crate) async fn several_at_once<E: Engine>(cx: &Cx<E>) {
     let networks = [cx.network("m").await, cx.network("n").await];
     let mut request = cx.request("a", &[]);
