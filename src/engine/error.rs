@@ -103,6 +103,8 @@ pub enum Verb {
     Stop(String),
     /// Signal a container.
     Kill(String),
+    /// Crash a container.
+    Crash(String),
     /// Freeze a container.
     Pause(String),
     /// Let a frozen container go on.
@@ -141,6 +143,7 @@ impl fmt::Display for Verb {
             Self::Start(name) => write!(f, "start {name}"),
             Self::Stop(name) => write!(f, "stop {name}"),
             Self::Kill(name) => write!(f, "signal {name}"),
+            Self::Crash(name) => write!(f, "crash {name}"),
             Self::Pause(name) => write!(f, "pause {name}"),
             Self::Unpause(name) => write!(f, "unpause {name}"),
             Self::Remove(name) => write!(f, "remove {name}"),

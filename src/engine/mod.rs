@@ -71,7 +71,8 @@ pub trait Engine: Clone + Send + Sync + 'static {
     fn members(&self, network_id: &str) -> impl Future<Output = Result<Vec<String>>> + Send;
 
     /// Takes a container off a network, by its name or, if it is gone, by the name that [`Self::members`] gave. One that
-    /// isn't on it is success.
+    /// isn't on it is success. Until it is connected again it may not be able to start: 20.10 sets kernel parameters of
+    /// interfaces by number.
     fn disconnect(&self, network_id: &str, member: &str) -> impl Future<Output = Result<()>> + Send;
 
     /// Puts a container, running or not, on a network. One that is on it already is success.
@@ -95,6 +96,10 @@ pub trait Engine: Clone + Send + Sync + 'static {
 
     /// Sends a signal, such as `SIGKILL`.
     fn kill(&self, id: &ContainerId, signal: &str) -> impl Future<Output = Result<()>> + Send;
+
+    /// Ends a container's process as if it had crashed, so that its restart policy answers (which a [`Self::kill`] never
+    /// does). [`ErrorKind::Rejected`] where there is no way to do that.
+    fn crash(&self, id: &ContainerId) -> impl Future<Output = Result<()>> + Send;
 
     /// Freezes a running container. One that is frozen is success.
     fn pause(&self, id: &ContainerId) -> impl Future<Output = Result<()>> + Send;

@@ -146,6 +146,8 @@ pub struct Endpoint {
     pub address: Option<Ipv4Addr>,
     /// Address that it was created with.
     pub fixed_address: Option<Ipv4Addr>,
+    /// Names under which it is found there, besides its own and its id.
+    pub aliases: Vec<String>,
 }
 
 /// What a container does.

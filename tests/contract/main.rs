@@ -19,17 +19,18 @@ macro_rules! suite {
                 removing_what_is_gone_is_fine, a_running_one_can_be_removed, a_taken_name_is_refused,
                 a_missing_image_is_told, a_missing_command_is_told_at_the_start, an_exit_is_recorded,
                 each_run_has_its_own_start, one_that_ignores_sigterm_is_killed, a_rename_holds,
-                a_signal_needs_a_running_one, a_frozen_one_goes_on, a_dropped_start_is_no_obstacle_to_the_next,
+                a_signal_needs_a_running_one, a_frozen_one_goes_on, a_frozen_one_can_be_killed_stopped_and_removed, a_dropped_start_is_no_obstacle_to_the_next,
                 labels_and_image_are_seen, an_image_is_found_or_not, the_engine_introduces_itself,
             ],
             restarts: [
                 a_policy_restarts_and_counts, retries_end, a_kill_is_no_reason_to_restart, a_stop_ends_the_restarts,
+                a_crash_is_answered_by_the_policy, a_crash_without_a_policy_is_an_end, what_does_not_run_can_not_crash,
             ],
             networks: [
                 a_second_one_of_a_name_is_made_or_refused, overlaps_are_refused, one_in_use_stays,
                 a_fixed_address_holds, a_taken_address_is_told_at_the_start, dynamic_addresses_keep_to_their_range,
                 several_at_once, a_missing_one_is_told, hosts_entries_are_kept, a_taken_port_is_told_at_the_start, a_port_is_chosen,
-                one_that_was_taken_off_is_put_back,
+                one_that_was_taken_off_is_put_back, a_taken_address_is_told_when_it_is_put_back, one_off_its_network_may_not_start,
             ],
             volumes: [
                 a_volume_is_made_once, one_in_use_stays, anonymous_ones_go_when_asked, anonymous_ones_stay_otherwise,

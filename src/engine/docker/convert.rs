@@ -34,7 +34,12 @@ pub(super) fn container(inspected: ContainerInspectResponse) -> Option<ObservedC
         component: component(&labels, &name)?,
         image_id: inspected.image.unwrap_or_default(),
         state: state(inspected.state.unwrap_or_default(), inspected.restart_count),
-        networks: settings.networks.unwrap_or_default().into_iter().map(|(name, at)| (name, endpoint(&at))).collect(),
+        networks: settings
+            .networks
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(name, at)| (name, endpoint(&at, id.short())))
+            .collect(),
         ports: ports(settings.ports.unwrap_or_default()),
         extra_hosts: host.extra_hosts.unwrap_or_default().iter().filter_map(|line| hosts_entry(line)).collect(),
         anonymous_volumes: anonymous_volumes(inspected.mounts.unwrap_or_default(), &labels),
@@ -91,12 +96,14 @@ const fn health_status(status: HealthStatusEnum) -> Option<HealthStatus> {
     }
 }
 
-fn endpoint(at: &EndpointSettings) -> Endpoint {
+fn endpoint(at: &EndpointSettings, short_id: &str) -> Endpoint {
     let fixed = at.ipam_config.as_ref().and_then(|config| config.ipv4_address.as_deref());
     Endpoint {
         network_id: at.network_id.clone().unwrap_or_default(),
         address: at.ip_address.as_deref().and_then(|text| text.parse().ok()),
         fixed_address: fixed.and_then(|text| text.parse().ok()),
+        // The engine adds the short id by itself.
+        aliases: at.aliases.iter().flatten().filter(|alias| *alias != short_id).cloned().collect(),
     }
 }
 

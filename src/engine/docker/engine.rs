@@ -84,6 +84,10 @@ impl Engine for DockerEngine {
         self.kill_container(id, signal).await
     }
 
+    async fn crash(&self, id: &ContainerId) -> Result<()> {
+        self.crash_container(id).await
+    }
+
     async fn pause(&self, id: &ContainerId) -> Result<()> {
         self.pause_container(id).await
     }

@@ -13,6 +13,7 @@ mod connect;
 mod container_body;
 mod context;
 mod convert;
+mod crash;
 mod create;
 mod credentials;
 mod engine;

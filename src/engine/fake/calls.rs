@@ -293,6 +293,11 @@ impl Engine for FakeEngine {
         self.simple(Self::on(Op::Kill, Verb::Kill, id), move |world| world.signal(&target, &signal)).await
     }
 
+    async fn crash(&self, id: &ContainerId) -> Result<()> {
+        let target = id.clone();
+        self.simple(Self::on(Op::Crash, Verb::Crash, id), move |world| world.crash_container(&target)).await
+    }
+
     async fn pause(&self, id: &ContainerId) -> Result<()> {
         let target = id.clone();
         self.simple(Self::on(Op::Pause, Verb::Pause, id), move |world| world.pause(&target)).await

@@ -115,6 +115,13 @@ impl Container {
         self.status == Status::Running
     }
 
+    /// Whether there is a way to the other one. Those that were never on a network share the engine's own.
+    pub(super) fn shares_network(&self, other: &Self) -> bool {
+        let is_off = |container: &Self| container.request.as_ref().is_none_or(|request| request.networks.is_empty());
+        let on = |container: &Self, id: &str| container.endpoints.iter().any(|at| at.network_id == id);
+        (is_off(self) && is_off(other)) || self.endpoints.iter().any(|at| on(other, &at.network_id))
+    }
+
     /// Exit of its last run is final: neither running nor about to be.
     pub(super) fn rests(&self) -> bool {
         !matches!(self.status, Status::Running | Status::Restarting | Status::Paused)
@@ -174,6 +181,11 @@ impl Container {
 
 impl Attachment {
     fn observed(&self) -> Endpoint {
-        Endpoint { network_id: self.network_id.clone(), address: self.address, fixed_address: self.fixed }
+        Endpoint {
+            network_id: self.network_id.clone(),
+            address: self.address,
+            fixed_address: self.fixed,
+            aliases: self.aliases.clone(),
+        }
     }
 }

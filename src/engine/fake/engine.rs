@@ -320,12 +320,15 @@ impl FakeEngine {
     #[must_use]
     pub fn reach(&self, id: &ContainerId, addresses: &[Ipv4Addr], other_way: bool, path: &str) -> Reach {
         self.with(|world| {
-            let Some(container) = world.containers.get(id).filter(|container| container.runs()) else {
+            let Some(container) = world.containers.get(id).filter(|at| at.runs() || at.status == Status::Paused) else {
                 return Reach::NoRoute;
             };
             let has = |at: &Attachment| at.address.is_some_and(|address| addresses.contains(&address));
             if !other_way && !container.endpoints.iter().any(has) {
                 return Reach::NoRoute;
+            }
+            if container.status == Status::Paused {
+                return Reach::Hangs;
             }
             let behaviour = world.behaviour_of(container);
             let asks_live = behaviour.live_paths.iter().any(|live| path.starts_with(live.as_str()));

@@ -13,8 +13,11 @@ impl World {
         let Some(check) = self.containers.get(id).and_then(|container| container.health_check.clone()) else { return };
         let id = id.clone();
         self.after(check.interval.max(Duration::from_millis(1)), move |world| {
-            if world.in_run(&id, run).is_some() {
+            let runs = world.in_run(&id, run).is_some();
+            if runs {
                 world.check_health(&id, &check);
+            }
+            if runs || world.is_frozen(&id, run) {
                 world.schedule_health_check(&id, run);
             }
         });

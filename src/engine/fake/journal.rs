@@ -44,6 +44,8 @@ pub enum Op {
     Stop,
     /// `kill`.
     Kill,
+    /// `crash`.
+    Crash,
     /// `pause`.
     Pause,
     /// `unpause`.
@@ -74,6 +76,7 @@ impl Op {
                 | Self::Start
                 | Self::Stop
                 | Self::Kill
+                | Self::Crash
                 | Self::Pause
                 | Self::Unpause
                 | Self::Remove

@@ -15,6 +15,8 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// A run of this length resets the pause.
 const GOOD_RUN: Duration = Duration::from_secs(10);
+/// How often a frozen container's end is looked at.
+const FROZEN_PAUSE: Duration = Duration::from_millis(100);
 /// Exit code of a process ended by SIGKILL.
 const KILLED: i64 = 137;
 
@@ -108,6 +110,12 @@ impl World {
     /// The process ends by itself.
     pub(super) fn end_run(&mut self, id: &ContainerId, run: u64, code: i64, oom: bool) {
         let now = self.now;
+        if self.is_frozen(id, run) {
+            // It ends once it goes on.
+            let id = id.clone();
+            self.after(FROZEN_PAUSE, move |world| world.end_run(&id, run, code, oom));
+            return;
+        }
         let Some(container) = self.in_run(id, run) else { return };
         let stopping = std::mem::take(&mut container.stopping);
         container.stop_being_up(now, code);
@@ -151,6 +159,8 @@ impl World {
         if !matches!(was, Status::Running | Status::Restarting | Status::Paused) {
             return Ok(());
         }
+        self.thaw(id);
+        let container = self.container(id)?;
         container.stopped_by_call = true;
         let run = container.run;
         self.check_ours("stopped", &name, &labels);
@@ -178,8 +188,11 @@ impl World {
 
     /// `kill`.
     pub(super) fn signal(&mut self, id: &ContainerId, signal: &str) -> Result<(), Trouble> {
+        if signal.trim_start_matches("SIG") == "KILL" {
+            self.thaw(id);
+        }
         let container = self.container(id)?;
-        if !container.runs() {
+        if !matches!(container.status, Status::Running | Status::Paused) {
             let text = format!("Cannot kill container: {}: Container {} is not running", container.name, id);
             return Err((ErrorKind::Conflict, text));
         }
@@ -195,7 +208,33 @@ impl World {
         Ok(())
     }
 
-    /// `pause`; a frozen one is left alone. What its program had planned for the meantime doesn't happen.
+    /// `crash`: the process ends, and the policy answers.
+    pub(super) fn crash_container(&mut self, id: &ContainerId) -> Result<(), Trouble> {
+        let container = self.container(id)?;
+        if !container.runs() {
+            return Err((ErrorKind::Conflict, format!("Container {} is not running", container.name)));
+        }
+        let (name, labels, run) = (container.name.clone(), container.labels.clone(), container.run);
+        self.check_ours("crashed", &name, &labels);
+        self.end_run(id, run, KILLED, false);
+        Ok(())
+    }
+
+    /// A frozen container goes on; what was due meanwhile happens now.
+    fn thaw(&mut self, id: &ContainerId) {
+        if let Some(container) = self.containers.get_mut(id).filter(|at| at.status == Status::Paused) {
+            container.status = Status::Running;
+            self.emit(id, "unpause");
+            self.progress();
+        }
+    }
+
+    /// Whether the container is frozen in this run.
+    pub(super) fn is_frozen(&self, id: &ContainerId, run: u64) -> bool {
+        self.containers.get(id).is_some_and(|container| container.run == run && container.status == Status::Paused)
+    }
+
+    /// `pause`; a frozen one is left alone.
     pub(super) fn pause(&mut self, id: &ContainerId) -> Result<(), Trouble> {
         let container = self.container(id)?;
         match container.status {
@@ -216,11 +255,9 @@ impl World {
         if container.status != Status::Paused {
             return Ok(());
         }
-        container.status = Status::Running;
         let (name, labels) = (container.name.clone(), container.labels.clone());
         self.check_ours("unpaused", &name, &labels);
-        self.emit(id, "unpause");
-        self.progress();
+        self.thaw(id);
         Ok(())
     }
 
@@ -233,6 +270,7 @@ impl World {
         }
         let (name, labels, run) = (container.name.clone(), container.labels.clone(), container.run);
         self.check_ours("removed", &name, &labels);
+        self.thaw(id);
         let container = self.container(id)?;
         container.stopped_by_call = true;
         if container.runs() {

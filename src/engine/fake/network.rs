@@ -135,7 +135,8 @@ impl World {
 
     /// Names of what is on the network, or was.
     pub(super) fn members(&self, id: &str) -> Vec<String> {
-        let on = |container: &&Container| container.runs() && container.endpoints.iter().any(|at| at.network_id == id);
+        let up = |container: &Container| matches!(container.status, Status::Running | Status::Paused);
+        let on = |container: &&Container| up(container) && container.endpoints.iter().any(|at| at.network_id == id);
         let there = self.containers.values().filter(on).map(|container| container.name.clone());
         there.chain(self.networks.get(id).into_iter().flat_map(|network| network.stale.iter().cloned())).collect()
     }
@@ -188,6 +189,7 @@ impl World {
         };
         self.check_ours("put on a network", &name, &labels);
         self.container(id)?.endpoints.push(attachment);
+        self.progress();
         self.dirty = true;
         Ok(())
     }
@@ -224,6 +226,13 @@ impl World {
     /// now, not when the container is made.
     pub(super) fn hand_out_addresses(&self, id: &ContainerId) -> Result<Vec<(String, Ipv4Addr)>, Trouble> {
         let Some(container) = self.containers.get(id) else { return Ok(Vec::new()) };
+        let made_with = container.request.as_ref().map(|request| request.networks.as_slice()).unwrap_or_default();
+        if made_with.iter().any(|at| at.fail_fast) && container.endpoints.len() < made_with.len() {
+            // 20.10 sets kernel parameters of interfaces by number.
+            let interface = container.endpoints.len();
+            let text = format!("open /proc/sys/net/ipv4/neigh/eth{interface}/retrans_time_ms: no such file");
+            return Err((ErrorKind::Rejected, text));
+        }
         let mut addresses = Vec::new();
         for (index, at) in container.endpoints.iter().enumerate() {
             // The first one is looked up by its name, the others by their ids.

@@ -52,7 +52,7 @@ impl World {
     fn print_again(&mut self, id: ContainerId, run: u64, pause: Duration, text: String) {
         let pause = pause.max(Duration::from_millis(1));
         self.after(pause, move |world| {
-            if world.in_run(&id, run).is_some() {
+            if world.in_run(&id, run).is_some() || world.is_frozen(&id, run) {
                 world.print(&id, run, LogSource::Out, &text);
                 world.print_again(id, run, pause, text);
             }
@@ -100,7 +100,9 @@ impl World {
     }
 
     fn peer_is_live(&self, container: &Container, peer: &str) -> bool {
-        self.containers.values().any(|other| other.live && other.is(container.cluster(), peer))
+        self.containers
+            .values()
+            .any(|other| other.live && other.is(container.cluster(), peer) && container.shares_network(other))
     }
 
     fn give_up(&mut self, id: &ContainerId, run: u64, code: i64) {

@@ -129,6 +129,21 @@ pub(crate) async fn a_frozen_one_goes_on<E: Engine>(cx: &Cx<E>) {
     assert_eq!(cx.engine.unpause(&id).await.unwrap_err().kind, ErrorKind::NotFound);
 }
 
+pub(crate) async fn a_frozen_one_can_be_killed_stopped_and_removed<E: Engine>(cx: &Cx<E>) {
+    let id = cx.server("a").await;
+    cx.engine.pause(&id).await.unwrap();
+    cx.engine.kill(&id, "SIGKILL").await.unwrap();
+    assert_eq!(cx.wait_for_end(&id).await.state.exit_code, 137);
+    cx.engine.start(&id).await.unwrap();
+    cx.engine.pause(&id).await.unwrap();
+    cx.engine.stop(&id, ms(1000)).await.unwrap();
+    assert_eq!(cx.inspect(&id).await.state.status, Status::Exited);
+    cx.engine.start(&id).await.unwrap();
+    cx.engine.pause(&id).await.unwrap();
+    cx.engine.remove(&id, true).await.unwrap();
+    assert_eq!(cx.engine.inspect(&id).await.unwrap(), None);
+}
+
 /// Who gives up on a call can't count on its not having happened.
 /// 20.10 goes on with it; 26.1 takes it back ("context canceled") and leaves a container that never ran.
 pub(crate) async fn a_dropped_start_is_no_obstacle_to_the_next<E: Engine>(cx: &Cx<E>) {

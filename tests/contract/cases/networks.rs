@@ -121,6 +121,42 @@ pub(crate) async fn one_that_was_taken_off_is_put_back<E: Engine>(cx: &Cx<E>) {
     assert_eq!(cx.engine.connect(&id, &attachments[0]).await.unwrap_err().kind, ErrorKind::NotFound);
 }
 
+pub(crate) async fn a_taken_address_is_told_when_it_is_put_back<E: Engine>(cx: &Cx<E>) {
+    let network = cx.network("n").await;
+    let mut to = attach(&network, network.subnet.address(5));
+    to.aliases = vec!["other".to_owned(), "name".to_owned()];
+    let mut request = cx.request("a", &[]);
+    request.networks.push(to.clone());
+    let first = cx.start(&request).await;
+    let before = cx.inspect(&first).await;
+    assert_eq!(before.networks[&network.name].aliases, to.aliases);
+    cx.engine.disconnect(&network.id, &before.name).await.unwrap();
+    request = cx.request("b", &[]);
+    request.networks.push(attach(&network, to.address));
+    let second = cx.start(&request).await;
+    assert_eq!(cx.engine.connect(&first, &to).await.unwrap_err().kind, ErrorKind::AddressTaken);
+    cx.engine.remove(&second, true).await.unwrap();
+    cx.engine.connect(&first, &to).await.unwrap();
+    assert_eq!(cx.inspect(&first).await.networks, before.networks);
+}
+
+/// With failing fast it can't on an engine that sets kernel parameters by the interface's number.
+pub(crate) async fn one_off_its_network_may_not_start<E: Engine>(cx: &Cx<E>) {
+    let network = cx.network("n").await;
+    let mut to = attach(&network, network.subnet.address(5));
+    to.fail_fast = true;
+    let mut request = cx.request("a", &[]);
+    request.networks.push(to.clone());
+    let id = cx.create(&request).await.unwrap();
+    cx.engine.disconnect(&network.id, &request.name).await.unwrap();
+    if let Err(error) = cx.engine.start(&id).await {
+        assert_eq!(error.kind, ErrorKind::Rejected, "{error}");
+        cx.engine.connect(&id, &to).await.unwrap();
+        cx.engine.start(&id).await.unwrap();
+        assert_eq!(cx.inspect(&id).await.networks[&network.name].address, to.address);
+    }
+}
+
 pub(crate) async fn several_at_once<E: Engine>(cx: &Cx<E>) {
     let networks = [cx.network("m").await, cx.network("n").await];
     let mut request = cx.request("a", &[]);

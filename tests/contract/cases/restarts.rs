@@ -1,7 +1,7 @@
 //! The engine's own restarts.
 
 use convoke::cluster::RestartPolicy;
-use convoke::engine::{Engine, Status};
+use convoke::engine::{Engine, ErrorKind, Status};
 
 use crate::context::{Cx, ms};
 
@@ -48,4 +48,28 @@ pub(crate) async fn a_stop_ends_the_restarts<E: Engine>(cx: &Cx<E>) {
     tokio::time::sleep(ms(1500)).await;
     let later = cx.inspect(&id).await.state;
     assert_eq!((later.status, later.started_at), (Status::Exited, stopped.started_at));
+}
+
+pub(crate) async fn a_crash_is_answered_by_the_policy<E: Engine>(cx: &Cx<E>) {
+    let mut request = cx.request("a", &[]);
+    request.spec.restart = RestartPolicy::Always;
+    let id = cx.start(&request).await;
+    let first = cx.inspect(&id).await.state.started_at;
+    cx.engine.crash(&id).await.unwrap();
+    let again = cx.wait(&id, |seen| seen.state.status == Status::Running && seen.state.restart_count == 1).await;
+    assert!(again.state.started_at > first);
+}
+
+pub(crate) async fn a_crash_without_a_policy_is_an_end<E: Engine>(cx: &Cx<E>) {
+    let id = cx.server("a").await;
+    cx.engine.crash(&id).await.unwrap();
+    let state = cx.wait_for_end(&id).await.state;
+    assert_eq!((state.exit_code, state.restart_count, state.oom_killed), (137, 0, false));
+}
+
+pub(crate) async fn what_does_not_run_can_not_crash<E: Engine>(cx: &Cx<E>) {
+    let id = cx.create(&cx.request("a", &[])).await.unwrap();
+    assert_eq!(cx.engine.crash(&id).await.unwrap_err().kind, ErrorKind::Conflict);
+    cx.engine.remove(&id, true).await.unwrap();
+    assert_eq!(cx.engine.crash(&id).await.unwrap_err().kind, ErrorKind::NotFound);
 }
