@@ -24,7 +24,7 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "convoke", version, about, after_help = EXIT_CODES, disable_help_subcommand = true)]
 pub struct Cli {
-    /// Compose file; several are merged, later ones win
+    /// Compose file, - for standard input; several are merged, later ones win
     #[arg(short = 'f', long = "file", value_name = "FILE")]
     pub file: Vec<PathBuf>,
     /// Options of every command.
@@ -39,8 +39,24 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 pub struct Global {
     /// Name of the cluster (Compose's project name)
-    #[arg(short = 'p', long = "project", value_name = "NAME", global = true, env = "COMPOSE_PROJECT_NAME")]
+    #[arg(
+        short = 'p',
+        long = "project",
+        visible_alias = "project-name",
+        value_name = "NAME",
+        global = true,
+        env = "COMPOSE_PROJECT_NAME"
+    )]
     pub project: Option<String>,
+    /// Folder that relative paths refer to; without it, that of the first Compose file
+    #[arg(long, value_name = "DIR", global = true)]
+    pub project_directory: Option<PathBuf>,
+    /// File with variables that Compose files refer to, instead of .env; of several the later ones win
+    #[arg(long = "env-file", value_name = "FILE", global = true)]
+    pub env_files: Vec<PathBuf>,
+    /// Profile to switch on, "*" for all; without it those of COMPOSE_PROFILES
+    #[arg(long = "profile", value_name = "NAME", global = true)]
+    pub profiles: Vec<String>,
     /// The engine, such as unix:///var/run/docker.sock or tcp://host:2375
     #[arg(short = 'H', long = "host", value_name = "URL", global = true)]
     pub host: Option<String>,
@@ -91,7 +107,7 @@ impl Global {
 /// Where a cluster's description comes from.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Source {
-    /// Compose file; several are merged, later ones win
+    /// Compose file, - for standard input; several are merged, later ones win
     #[arg(short = 'f', long = "file", value_name = "FILE")]
     pub file: Vec<PathBuf>,
     /// Parameter of the template

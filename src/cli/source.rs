@@ -7,7 +7,7 @@ use super::args::Source as SourceArgs;
 use super::error::CliError;
 use super::session::Session;
 use crate::cluster::{Cluster, ResolveOptions, resolve};
-use crate::compose::{self, LoadOptions, Loaded, Source};
+use crate::compose::{self, Environment, LoadOptions, Loaded, Source};
 use crate::names::{ClusterName, ServiceName};
 use crate::template;
 
@@ -35,10 +35,29 @@ pub(super) fn describe(
     Ok(Described { cluster, template: args.template.clone() })
 }
 
+/// What a project is loaded from.
+struct Input {
+    sources: Vec<Source>,
+    options: LoadOptions,
+    /// Values of a template's secret parameters.
+    secrets: Vec<String>,
+}
+
 fn load(session: &Session, args: &SourceArgs) -> Result<(Loaded, Vec<String>), CliError> {
+    let Input { sources, options, secrets } = input(session, args)?;
+    Ok((compose::load(&sources, &options)?, secrets))
+}
+
+fn input(session: &Session, args: &SourceArgs) -> Result<Input, CliError> {
     let files = session.all_files(&args.file);
-    let project_name = session.global.project.clone().filter(|name| !name.is_empty());
-    let env = environment();
+    let global = &session.global;
+    let mut options = LoadOptions {
+        env: Environment::new(environment(), &working_directory()?, &global.env_files),
+        project_name: global.project.clone().filter(|name| !name.is_empty()),
+        working_dir: global.project_directory.clone(),
+        profiles: global.profiles.clone(),
+        services: Vec::new(),
+    };
     if let Some(name) = &args.template {
         if !files.is_empty() {
             return Err(
@@ -48,19 +67,22 @@ fn load(session: &Session, args: &SourceArgs) -> Result<(Loaded, Vec<String>), C
         let template = template::find(name, &session.template_dirs())?;
         let rendered = template.render(&args.set)?;
         let source = Source { name: format!("{name} (rendered)"), text: rendered.text, path: None };
-        let working_dir = std::env::current_dir().ok();
-        let project_name = project_name.or_else(|| Some(name.clone()));
-        let loaded = compose::load(&[source], &LoadOptions { env, project_name, working_dir })?;
-        return Ok((loaded, rendered.secrets));
+        options.project_name.get_or_insert_with(|| name.clone());
+        options.working_dir = options.working_dir.or_else(|| std::env::current_dir().ok());
+        return Ok(Input { sources: vec![source], options, secrets: rendered.secrets });
     }
     if !args.set.is_empty() {
         return Err(CliError::input("--set goes with a template")
             .hint("variables of a Compose file come from the environment or .env"));
     }
-    let files = if files.is_empty() { found_files()? } else { files };
-    let sources = files.iter().map(|path| Source::read(path)).collect::<Result<Vec<_>, _>>()?;
-    let loaded = compose::load(&sources, &LoadOptions { env, project_name, working_dir: None })?;
-    Ok((loaded, Vec::new()))
+    let files = if files.is_empty() { found_files(&options.env)? } else { files };
+    let is_stdin = |path: &PathBuf| path.as_os_str() == "-";
+    if files.iter().filter(|path| is_stdin(path)).count() > 1 {
+        return Err(CliError::input("standard input can be read only once").hint("give -f - once"));
+    }
+    let read = |path: &PathBuf| if is_stdin(path) { Source::read_stdin() } else { Source::read(path) };
+    let sources = files.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    Ok(Input { sources, options, secrets: Vec::new() })
 }
 
 /// The contents of all secrets of a cluster that was started from these files, as far as they can be read now.
@@ -80,9 +102,17 @@ fn environment() -> BTreeMap<String, String> {
     std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect()
 }
 
-fn found_files() -> Result<Vec<PathBuf>, CliError> {
-    let here = std::env::current_dir()
-        .map_err(|error| CliError::input(format!("the working directory can't be read: {error}")))?;
+fn working_directory() -> Result<PathBuf, CliError> {
+    std::env::current_dir().map_err(|error| CliError::input(format!("the working directory can't be read: {error}")))
+}
+
+/// The files of `COMPOSE_FILE`, or the one here or in a folder above.
+fn found_files(env: &Environment) -> Result<Vec<PathBuf>, CliError> {
+    let named = compose::named_files(env);
+    if !named.is_empty() {
+        return Ok(named);
+    }
+    let here = working_directory()?;
     let found = compose::find_file(&here).ok_or_else(|| {
         CliError::input("there is no compose.yaml here or in a folder above")
             .hint("-f FILE, or the name of a template: convoke templates lists them")
@@ -94,7 +124,8 @@ fn found_files() -> Result<Vec<PathBuf>, CliError> {
 /// The cluster's name by the files given, or by those in the working directory; None where there are none.
 pub(super) fn name_from_files(session: &Session, files: &[PathBuf]) -> Result<Option<ClusterName>, CliError> {
     let is_explicit = !files.is_empty();
-    let files = match (is_explicit, found_files()) {
+    let env = Environment::new(environment(), &working_directory()?, &session.global.env_files);
+    let files = match (is_explicit, found_files(&env)) {
         (true, _) => files.to_vec(),
         (false, Ok(found)) => found,
         (false, Err(_)) => return Ok(None),

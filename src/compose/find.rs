@@ -1,6 +1,8 @@
-//! Finds the Compose file that is meant when none is named.
+//! Finds the Compose files that are meant when none is named.
 
 use std::path::{Path, PathBuf};
+
+use super::environment::Environment;
 
 /// Names of a Compose file, the preferred one first.
 const NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"];
@@ -14,6 +16,14 @@ pub fn find_file(from: &Path) -> Option<Vec<PathBuf>> {
         let found = overrides.find(|path| path.is_file());
         Some(std::iter::once(file).chain(found).collect())
     })
+}
+
+/// The files that `COMPOSE_FILE` names, `COMPOSE_PATH_SEPARATOR` (or else a colon) between them; empty without it.
+#[must_use]
+pub fn named_files(environment: &Environment) -> Vec<PathBuf> {
+    let separator = environment.get("COMPOSE_PATH_SEPARATOR").unwrap_or(if cfg!(windows) { ";" } else { ":" });
+    let names = environment.get("COMPOSE_FILE").unwrap_or_default().split(separator);
+    names.filter(|name| !name.is_empty()).map(PathBuf::from).collect()
 }
 
 #[cfg(test)]
@@ -32,5 +42,17 @@ mod tests {
         }
         let a = root.path().join("a");
         assert_eq!(find_file(&deep).unwrap(), [a.join("compose.yml"), a.join("compose.override.yaml")]);
+    }
+
+    #[test]
+    fn a_variable_names_files() {
+        let named = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            named_files(&Environment::fixed(pairs.collect()))
+        };
+        assert_eq!(named(&[("COMPOSE_FILE", "a.yaml:b.yaml")]), [PathBuf::from("a.yaml"), "b.yaml".into()]);
+        let separated = [("COMPOSE_FILE", "a:1;b"), ("COMPOSE_PATH_SEPARATOR", ";")];
+        assert_eq!(named(&separated), [PathBuf::from("a:1"), "b".into()]);
+        assert!(named(&[("COMPOSE_FILE", "")]).is_empty());
     }
 }

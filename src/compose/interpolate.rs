@@ -163,7 +163,7 @@ fn put(name: &str, value: Option<String>, result: &mut Interpolated) {
 }
 
 /// Where the brace is closed that was opened before `text`; braces of nested references are skipped.
-fn closing_brace(text: &str) -> Option<usize> {
+pub(super) fn closing_brace(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let (mut open, mut index) = (1, 0);
     while index < bytes.len() {
@@ -186,7 +186,8 @@ fn closing_brace(text: &str) -> Option<usize> {
     None
 }
 
-fn split_name(text: &str) -> (&str, &str) {
+/// The name that the text begins with, and the rest.
+pub(super) fn split_name(text: &str) -> (&str, &str) {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let end = text.find(|c: char| !is_name(c)).unwrap_or(text.len());
     if text.starts_with(|c: char| c.is_ascii_digit()) { ("", text) } else { text.split_at(end) }

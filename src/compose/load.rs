@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, Diagnostics};
-use super::env_file;
-use super::interpolate::{Variables, interpolate_tree};
-use super::merge::merge;
+use super::environment::Environment;
+use super::files::{Files, Scope};
+use super::interpolate::interpolate_tree;
+use super::merge::settle;
 use super::node::{Kind, Node};
-use super::place::SourceText;
 use super::raw::Project;
-use super::read::{Reader, name_of, read_project, read_text};
-use super::yaml;
+use super::read::{Reader, name_of, read_limited, read_project, read_text};
+use super::references::Reference;
 use crate::names::ClusterName;
 
 /// A Compose file's text and where it is from.
@@ -38,17 +37,31 @@ impl Source {
         let absolute = std::path::absolute(path).map_err(failed)?;
         Ok(Self { name: path.display().to_string(), text, path: Some(absolute) })
     }
+
+    /// Reads standard input, which `-f -` stands for. Relative paths in it refer to the working directory.
+    ///
+    /// # Errors
+    /// When it can't be read or is larger than 4 MiB.
+    pub fn read_stdin() -> Result<Self, Diagnostics> {
+        let read = read_limited(std::io::stdin().lock());
+        let text = read.map_err(|error| problem(format!("standard input can't be read: {error}")))?;
+        Ok(Self { name: "-".to_owned(), text, path: None })
+    }
 }
 
 /// What loading depends on besides the files.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
-    /// The environment. Wins over `.env`.
-    pub env: BTreeMap<String, String>,
+    /// Variables that the files may refer to.
+    pub env: Environment,
     /// The project's name, if given by `--project`. Wins over all others.
     pub project_name: Option<String>,
     /// The directory that relative paths refer to and `.env` is in. None: that of the first file.
     pub working_dir: Option<PathBuf>,
+    /// Profiles that are switched on, `*` for all; none: those of `COMPOSE_PROFILES`.
+    pub profiles: Vec<String>,
+    /// Services that are named: their profiles don't matter.
+    pub services: Vec<String>,
 }
 
 /// What was loaded.
@@ -64,6 +77,8 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
     /// The environment with `.env`: for configs and secrets that come from it.
     pub variables: BTreeMap<String, String>,
+    /// Variables that the files refer to, in the order of their names.
+    pub references: Vec<Reference>,
 }
 
 impl fmt::Debug for Loaded {
@@ -82,37 +97,58 @@ impl fmt::Debug for Loaded {
 /// # Errors
 /// All problems of the files, warnings included, sorted by place.
 pub fn load(sources: &[Source], options: &LoadOptions) -> Result<Loaded, Diagnostics> {
-    let mut out = Diagnostics::new();
-    let working_dir = working_dir(sources, options)?;
-    let mut variables = variables(&working_dir, options, &mut out);
-    let mut trees = Vec::new();
-    for source in sources {
-        let text = SourceText::new(&source.name, &source.text);
-        trees.extend(parse(&text, &mut out));
-    }
-    if trees.len() < sources.len() || trees.is_empty() {
-        // What is missing would only make for wrong complaints about the rest.
-        out.sort();
-        return Err(out);
-    }
-    let name = project_name(&trees, &variables, &working_dir, options, &mut out);
-    if let Some(name) = &name {
-        variables.insert("COMPOSE_PROJECT_NAME".to_owned(), name.to_string());
-    }
-    let tree = combine(trees, &variables, &mut out);
+    let Combined { tree, name, working_dir, environment, references, out } = combine(sources, options, false)?;
     let causes = out.len();
-    let mut reader = Reader { variables, working_dir, out };
+    let active = environment.profiles(&options.profiles);
+    let mut reader = Reader { variables: environment.into_variables(), working_dir, out };
     // The project's name doesn't matter if it is wrong: then there is an error.
     let name = name.or_else(|| ClusterName::new("unnamed").ok());
-    let project = name.zip(tree).map(|(name, tree)| read_project(&mut reader, &tree, name));
+    let project = name.map(|name| read_project(&mut reader, &tree, name));
     let Reader { variables, working_dir, mut out } = reader;
     out.drop_consequences(causes);
     let files = sources.iter().filter_map(|source| source.path.clone()).collect();
     let (project, warnings) = out.unless_errors(project)?;
-    match project {
-        Some(project) => Ok(Loaded { project, warnings, working_dir, files, variables }),
-        None => Err(problem("there is no Compose file")),
+    let Some(mut project) = project else { return Err(problem("there is no Compose file")) };
+    project.switch_off(&active, &options.services);
+    Ok(Loaded { project, warnings, working_dir, files, variables, references })
+}
+
+/// All files as one tree.
+struct Combined {
+    tree: Node,
+    /// None after an error.
+    name: Option<ClusterName>,
+    working_dir: PathBuf,
+    environment: Environment,
+    references: Vec<Reference>,
+    out: Diagnostics,
+}
+
+fn combine(sources: &[Source], options: &LoadOptions, raw: bool) -> Result<Combined, Diagnostics> {
+    let working_dir = working_dir(sources, options)?;
+    let mut environment = options.env.clone();
+    environment.add_dot_env(&working_dir);
+    let mut files = Files::new(raw);
+    files.out.append(environment.take_problems());
+    let mut parsed = Vec::new();
+    for source in sources {
+        parsed.extend(files.parse(source).map(|tree| (tree, source.path.clone())));
     }
+    if parsed.len() < sources.len() || parsed.is_empty() {
+        // What is missing would only make for wrong complaints about the rest.
+        files.out.sort();
+        return Err(files.out);
+    }
+    let name = project_name(&parsed, &environment, &working_dir, options, &mut files.out);
+    if let Some(name) = &name {
+        environment.set("COMPOSE_PROJECT_NAME", name.to_string());
+    }
+    let scope = Scope { directory: &working_dir, environment: &environment, included_by: &[] };
+    let Some(mut tree) = files.combine(parsed, &scope) else { return Err(problem("there is no Compose file")) };
+    settle(&mut tree);
+    let mut references: Vec<Reference> = files.references.into_values().collect();
+    references.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Combined { tree, name, working_dir, environment, references, out: files.out })
 }
 
 fn problem(message: impl Into<String>) -> Diagnostics {
@@ -127,68 +163,23 @@ fn working_dir(sources: &[Source], options: &LoadOptions) -> Result<PathBuf, Dia
     std::path::absolute(&directory).map_err(|error| problem(format!("{}: {error}", directory.display())))
 }
 
-/// The environment over the entries of `.env`.
-fn variables(working_dir: &Path, options: &LoadOptions, out: &mut Diagnostics) -> Variables {
-    let mut variables = Variables::new();
-    match read_text(&working_dir.join(".env")) {
-        Ok(text) => {
-            for (key, value) in env_file::parse(".env", &text, &options.env, out) {
-                variables.extend(value.value.map(|value| (key, value)));
-            }
-        }
-        // A directory called .env holds Python's environment.
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::IsADirectory) => {}
-        Err(error) => out.push(Diagnostic::error_without_place(format!(".env can't be read: {error}"))),
-    }
-    variables.extend(options.env.iter().map(|(key, value)| (key.clone(), value.clone())));
-    variables
-}
-
-/// Parses one file. None, with an error noted, if it isn't a mapping.
-fn parse(source: &Arc<SourceText>, out: &mut Diagnostics) -> Option<Node> {
-    let before = out.len();
-    let tree = yaml::parse(source, out);
-    match tree {
-        Some(tree) if matches!(tree.kind, Kind::Map(_)) => {
-            hide_secrets(&tree);
-            return Some(tree);
-        }
-        Some(tree) if !tree.is_null() => {
-            out.error(&tree.at, format!("a Compose file must be a mapping, but this is {}", tree.describe()));
-        }
-        _ if out.len() == before => {
-            out.error(&super::place::Place::whole_file(source), "the file is empty");
-        }
-        _ => {}
-    }
-    None
-}
-
-/// Keeps diagnostics from quoting lines that hold the content of a secret.
-fn hide_secrets(tree: &Node) {
-    let content_of = |secret: &Node| secret.get("content").map(|content| content.at.clone());
-    if let Some(Kind::Map(secrets)) = tree.get("secrets").map(|secrets| &secrets.kind) {
-        secrets.values().filter_map(|entry| content_of(&entry.value)).for_each(|place| place.hide_line());
-    }
-}
-
 /// The given name, or that of the environment, of the last file that has one, or of the directory.
 fn project_name(
-    trees: &[Node],
-    variables: &Variables,
+    trees: &[(Node, Option<PathBuf>)],
+    environment: &Environment,
     working_dir: &Path,
     options: &LoadOptions,
     out: &mut Diagnostics,
 ) -> Option<ClusterName> {
-    let given = options.project_name.as_ref().or_else(|| variables.get("COMPOSE_PROJECT_NAME"));
-    if let Some(name) = given.filter(|name| !name.is_empty()) {
-        let name = ClusterName::new(name.as_str());
+    let given = options.project_name.as_deref().filter(|name| !name.is_empty());
+    if let Some(name) = given.or_else(|| environment.get("COMPOSE_PROJECT_NAME")) {
+        let name = ClusterName::new(name);
         return name.map_err(|error| out.push(Diagnostic::error_without_place(error.to_string()))).ok();
     }
-    if let Some(node) = trees.iter().rev().find_map(name_of) {
+    if let Some(node) = trees.iter().rev().find_map(|(tree, _)| name_of(tree)) {
         let mut node = node.clone();
         // Warnings about its variables come when the whole tree is done.
-        interpolate_tree(&mut node, variables, &mut Diagnostics::new());
+        interpolate_tree(&mut node, environment.variables(), &mut Diagnostics::new());
         let Kind::Scalar(scalar) = &node.kind else {
             out.error(&node.at, format!("name must be a string, but it is {}", node.describe()));
             return None;
@@ -201,15 +192,4 @@ fn project_name(
     let failed =
         || Diagnostic::error_without_place(format!("the directory {directory:?} gives no cluster name")).hint(hint);
     named.map_err(|_| out.push(failed())).ok()
-}
-
-fn combine(trees: Vec<Node>, variables: &Variables, out: &mut Diagnostics) -> Option<Node> {
-    let trees = trees.into_iter().map(|mut tree| {
-        interpolate_tree(&mut tree, variables, out);
-        tree
-    });
-    trees.reduce(|mut base, over| {
-        merge(&mut base, over);
-        base
-    })
 }

@@ -2,14 +2,36 @@
 //!
 //! Mappings are merged key by key, single values replaced, lists appended to; `command`, `entrypoint` and the test of
 //! a health check are replaced as a whole; what may be a list or a mapping is a mapping first (`extra_hosts` a list).
-//! Works on the tree, before types: a value of the wrong kind is reported when the result is read.
+//! `!reset` takes away what was there, `!override` replaces it as a whole. Works on the tree, before types: a value of
+//! the wrong kind is reported when the result is read.
 
-use super::node::{Entry, Kind, Map, Node};
-use super::read::short_target;
+use super::node::{Entry, Kind, Map, Mark, Node};
+use super::read::{port_identity, short_target};
 
-/// Lays `over` on `base`.
+/// Lays the file `over` on `base`.
 pub(super) fn merge(base: &mut Node, over: Node) {
     merge_at(base, over, &mut Vec::new());
+}
+
+/// Lays a service on the one that it extends.
+pub(super) fn merge_service(base: &mut Node, over: Node) {
+    merge_at(base, over, &mut vec!["services".to_owned(), String::new()]);
+}
+
+/// Removes what `!reset` stands at, and every mark: nothing comes over the tree any more.
+pub(super) fn settle(node: &mut Node) {
+    node.mark = Mark::None;
+    match &mut node.kind {
+        Kind::Map(map) => {
+            map.retain(|_, entry| entry.value.mark != Mark::Reset);
+            map.values_mut().for_each(|entry| settle(&mut entry.value));
+        }
+        Kind::List(list) => {
+            list.retain(|item| item.mark != Mark::Reset);
+            list.iter_mut().for_each(settle);
+        }
+        Kind::Scalar(_) => {}
+    }
 }
 
 /// How values at a place are merged.
@@ -22,12 +44,16 @@ enum Rule {
     Pairs,
     /// A single text is a list of one.
     Texts,
+    /// The same, of files with options.
+    EnvFiles,
     /// Mappings are lists of `name=address`, since a name may come several times.
     Hosts,
     /// Lists of names are mappings with empty values.
     Names,
     /// A string is a mapping with this one key.
     Short(&'static str),
+    /// Replaced as a whole if the two have another value at this key.
+    Unless(&'static str),
     /// Lists in which an item replaces an earlier one of the same identity.
     Unique(fn(&Node) -> Option<String>),
 }
@@ -35,31 +61,48 @@ enum Rule {
 fn rule(path: &[String]) -> Rule {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     match path.as_slice() {
-        ["services", _, rest @ ..] => match rest {
-            ["command" | "entrypoint"] | ["healthcheck", "test"] | ["x-convoke", "live" | "ready"] => Rule::Replace,
-            ["environment" | "labels" | "sysctls"] | ["build", "args" | "labels"] => Rule::Pairs,
-            ["x-convoke", "owner"] => Rule::Pairs,
-            ["depends_on" | "networks"] => Rule::Names,
-            ["env_file" | "tmpfs"] => Rule::Texts,
-            ["extra_hosts"] => Rule::Hosts,
-            ["build"] => Rule::Short("context"),
-            ["volumes"] => Rule::Unique(mount_identity),
-            ["configs" | "secrets"] => Rule::Unique(file_identity),
-            ["expose" | "cap_add" | "cap_drop" | "security_opt"] | ["x-convoke", "needs"] => {
-                Rule::Unique(text_identity)
-            }
-            _ => Rule::Usual,
-        },
+        ["services", _, rest @ ..] => service_rule(rest),
         ["networks" | "volumes", _, "labels" | "driver_opts"] => Rule::Pairs,
-        ["networks", _, "ipam", "config"] => Rule::Replace,
+        ["networks", _, "ipam", "config"] => Rule::Unique(subnet_identity),
         // Another origin takes the place of the first; together they would be an error.
         ["configs" | "secrets", _] => Rule::Replace,
         _ => Rule::Usual,
     }
 }
 
+fn service_rule(path: &[&str]) -> Rule {
+    match path {
+        ["command" | "entrypoint" | "provider" | "credential_spec" | "gpus"] => Rule::Replace,
+        ["healthcheck", "test"] | ["ulimits", _] | ["x-convoke", "live" | "ready"] => Rule::Replace,
+        ["environment" | "labels" | "sysctls" | "annotations" | "storage_opt"] => Rule::Pairs,
+        ["build", "args" | "labels" | "additional_contexts"] | ["deploy", "labels"] => Rule::Pairs,
+        ["x-convoke", "owner"] => Rule::Pairs,
+        ["depends_on" | "networks" | "models"] => Rule::Names,
+        ["tmpfs" | "dns" | "dns_opt" | "dns_search" | "label_file"] => Rule::Texts,
+        ["env_file"] => Rule::EnvFiles,
+        ["extra_hosts"] | ["build", "extra_hosts"] => Rule::Hosts,
+        ["build"] => Rule::Short("context"),
+        ["extends"] => Rule::Short("service"),
+        ["logging"] => Rule::Unless("driver"),
+        ["volumes"] => Rule::Unique(mount_identity),
+        ["devices"] => Rule::Unique(device_identity),
+        ["ports"] => Rule::Unique(port_identity),
+        ["configs" | "secrets"] => Rule::Unique(file_identity),
+        ["expose" | "cap_add" | "cap_drop" | "security_opt" | "group_add" | "profiles" | "device_cgroup_rules"]
+        | ["links" | "external_links" | "volumes_from"]
+        | ["networks", _, "aliases" | "link_local_ips"]
+        | ["build", "cache_from" | "cache_to" | "platforms" | "tags" | "ssh"]
+        | ["x-convoke", "needs"] => Rule::Unique(text_identity),
+        _ => Rule::Usual,
+    }
+}
+
 fn merge_at(base: &mut Node, mut over: Node, path: &mut Vec<String>) {
     let rule = rule(path);
+    if over.mark != Mark::None || base.mark == Mark::Reset {
+        *base = over;
+        return;
+    }
     if over.is_null() && !base.is_null() {
         return;
     }
@@ -68,12 +111,16 @@ fn merge_at(base: &mut Node, mut over: Node, path: &mut Vec<String>) {
             *base = over;
             return;
         }
+        Rule::Unless(key) if differ(base.get(key), over.get(key)) => {
+            *base = over;
+            return;
+        }
         Rule::Pairs => [&mut *base, &mut over].into_iter().for_each(|node| list_to_map(node, true)),
         Rule::Names => [&mut *base, &mut over].into_iter().for_each(|node| list_to_map(node, false)),
-        Rule::Texts => [&mut *base, &mut over].into_iter().for_each(text_to_list),
+        Rule::Texts | Rule::EnvFiles => [&mut *base, &mut over].into_iter().for_each(text_to_list),
         Rule::Hosts => [&mut *base, &mut over].into_iter().for_each(map_to_list),
         Rule::Short(key) => [&mut *base, &mut over].into_iter().for_each(|node| text_to_map(node, key)),
-        Rule::Usual | Rule::Unique(_) => {}
+        Rule::Usual | Rule::Unique(_) | Rule::Unless(_) => {}
     }
     let at = over.at;
     match (&mut base.kind, over.kind) {
@@ -81,9 +128,13 @@ fn merge_at(base: &mut Node, mut over: Node, path: &mut Vec<String>) {
         (Kind::List(base), Kind::List(over)) => match rule {
             Rule::Unique(identity) => append_unique(base, over, identity),
             Rule::Texts | Rule::Hosts => append_unique(base, over, text_identity),
+            Rule::EnvFiles => append_unique(base, over, env_file_identity),
             _ => base.extend(over),
         },
-        (_, kind) => *base = Node { at, kind },
+        (_, kind) => {
+            base.at = at;
+            base.kind = kind;
+        }
     }
 }
 
@@ -160,6 +211,11 @@ fn text_to_map(node: &mut Node, key: &str) {
     }
 }
 
+/// Whether both are there and are different.
+fn differ(a: Option<&Node>, b: Option<&Node>) -> bool {
+    a.zip(b).is_some_and(|(a, b)| !a.says_the_same(b))
+}
+
 fn text_identity(node: &Node) -> Option<String> {
     match &node.kind {
         Kind::Scalar(scalar) => Some(scalar.text.clone()),
@@ -182,4 +238,18 @@ fn mount_identity(node: &Node) -> Option<String> {
 /// Configs and secrets of one target replace each other; without a target the source decides.
 fn file_identity(node: &Node) -> Option<String> {
     field_identity(node, "target").or_else(|| field_identity(node, "source")).or_else(|| text_identity(node))
+}
+
+fn env_file_identity(node: &Node) -> Option<String> {
+    field_identity(node, "path").or_else(|| text_identity(node))
+}
+
+fn subnet_identity(node: &Node) -> Option<String> {
+    field_identity(node, "subnet")
+}
+
+/// Devices of one path inside replace each other.
+fn device_identity(node: &Node) -> Option<String> {
+    let short = || text_identity(node).map(|text| short_target(&text).to_owned());
+    field_identity(node, "target").or_else(|| field_identity(node, "source")).or_else(short)
 }

@@ -12,6 +12,20 @@ use super::place::Place;
 pub(crate) struct Node {
     pub(crate) at: Place,
     pub(crate) kind: Kind,
+    /// What its tag says about merging. Gone once all files are merged.
+    pub(crate) mark: Mark,
+}
+
+/// How a value is laid over an earlier one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// By the usual rules.
+    #[default]
+    None,
+    /// `!reset`: what was there is removed.
+    Reset,
+    /// `!override`: what was there is replaced as a whole.
+    Override,
 }
 
 #[derive(Debug, Clone)]
@@ -49,12 +63,60 @@ pub(crate) enum Resolved {
 }
 
 impl Node {
+    pub(crate) const fn new(at: Place, kind: Kind) -> Self {
+        Self { at, kind, mark: Mark::None }
+    }
+
+    /// A string, whatever it looks like.
     pub(crate) fn text(at: Place, text: impl Into<String>) -> Self {
-        Self { at, kind: Kind::Scalar(Scalar { text: text.into(), plain: false }) }
+        Self::new(at, Kind::Scalar(Scalar { text: text.into(), plain: false }))
+    }
+
+    /// What a plain scalar of this text is: a number, a boolean.
+    pub(crate) fn plain(at: Place, text: impl Into<String>) -> Self {
+        Self::new(at, Kind::Scalar(Scalar { text: text.into(), plain: true }))
     }
 
     pub(crate) fn null(at: Place) -> Self {
-        Self { at, kind: Kind::Scalar(Scalar { text: String::new(), plain: true }) }
+        Self::plain(at, "")
+    }
+
+    /// The text of a scalar that isn't null.
+    pub(crate) fn as_text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Scalar(scalar) if scalar.resolve() != Resolved::Null => Some(&scalar.text),
+            _ => None,
+        }
+    }
+
+    pub(crate) const fn as_map(&self) -> Option<&Map> {
+        match &self.kind {
+            Kind::Map(map) => Some(map),
+            _ => None,
+        }
+    }
+
+    /// The value of a key to change it, if this is a mapping that has it.
+    pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
+        match &mut self.kind {
+            Kind::Map(map) => map.get_mut(key).map(|entry| &mut entry.value),
+            _ => None,
+        }
+    }
+
+    /// Whether both say the same, wherever they stand.
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        match (&self.kind, &other.kind) {
+            (Kind::Scalar(a), Kind::Scalar(b)) => a.text == b.text && a.resolve() == b.resolve(),
+            (Kind::List(a), Kind::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.says_the_same(b)),
+            (Kind::Map(a), Kind::Map(b)) => {
+                let same = |(key, entry): (&String, &Entry)| {
+                    b.get(key).is_some_and(|other| entry.value.says_the_same(&other.value))
+                };
+                a.len() == b.len() && a.iter().all(same)
+            }
+            _ => false,
+        }
     }
 
     /// The value of a key, if this is a mapping that has it.

@@ -1,6 +1,7 @@
 //! The project as its files have it: short and long forms made one, variables replaced, several files merged, nothing
 //! resolved. Paths are as written (relative to the working directory, `~` allowed), references aren't checked.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub struct Project {
     pub start: Start,
     /// The services in the order of the file.
     pub services: IndexMap<ServiceName, Service>,
+    /// Services that aren't part of it because none of their profiles is switched on.
+    pub switched_off: IndexMap<ServiceName, Service>,
     /// Networks by key. The network `default` is here only if the file mentions it.
     pub networks: IndexMap<NetworkKey, Network>,
     /// Named volumes by key.
@@ -30,6 +33,28 @@ pub struct Project {
     pub configs: IndexMap<String, FileSource>,
     /// Secrets by key.
     pub secrets: IndexMap<String, FileSource>,
+}
+
+impl Project {
+    /// Puts the services aside that have profiles of which none is `active` (`*` being all) and that aren't `named`.
+    pub(super) fn switch_off(&mut self, active: &[String], named: &[String]) {
+        let is_active = |profile: &Spanned<String>| active.iter().any(|one| one == "*" || *one == profile.value);
+        let is_on = |name: &ServiceName, service: &Service| {
+            service.profiles.is_empty()
+                || service.profiles.iter().any(is_active)
+                || named.iter().any(|one| one == name.as_str())
+        };
+        let (on, off) =
+            std::mem::take(&mut self.services).into_iter().partition(|(name, service)| is_on(name, service));
+        (self.services, self.switched_off) = (on, off);
+    }
+
+    /// All profiles that services have, in alphabetical order.
+    #[must_use]
+    pub fn profiles(&self) -> BTreeSet<&str> {
+        let services = self.services.values().chain(self.switched_off.values());
+        services.flat_map(|service| &service.profiles).map(|profile| profile.value.as_str()).collect()
+    }
 }
 
 /// `x-convoke.start`: whether `depends_on` conditions hold starts back.
@@ -47,6 +72,8 @@ pub enum Start {
 pub struct Service {
     /// Where its key stands.
     pub at: Place,
+    /// It is a part of the project only if one of these is switched on. None: always.
+    pub profiles: Vec<Spanned<String>>,
     /// Image reference. Either this or `build` is there.
     pub image: Option<Spanned<String>>,
     /// How to build the image.
@@ -133,6 +160,7 @@ impl Service {
     pub fn empty(at: Place) -> Self {
         Self {
             at,
+            profiles: Vec::new(),
             image: None,
             build: None,
             command: None,

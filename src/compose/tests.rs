@@ -1,6 +1,6 @@
 //! Whole files: what good ones mean and what is said about bad ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use super::*;
 
 mod bad;
 mod bad_values;
+mod composed;
 mod merged;
 
 /// Loads texts as files of a directory that doesn't exist.
@@ -22,9 +23,9 @@ fn load_texts(texts: &[&str]) -> Result<Loaded, Diagnostics> {
         .collect();
     let env = [("TAG", "16"), ("EMPTY", ""), ("TRUE", "true"), ("PORT", "8080")];
     let options = LoadOptions {
-        env: env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
-        project_name: None,
+        env: env.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect::<BTreeMap<_, _>>().into(),
         working_dir: Some(PathBuf::from("/nowhere/shop")),
+        ..LoadOptions::default()
     };
     load(&sources, &options)
 }
@@ -194,8 +195,8 @@ fn the_name_comes_from_the_nearest_source() {
     assert_eq!(name(plain, LoadOptions::default()).unwrap(), "mydir");
     assert_eq!(name(named, LoadOptions::default()).unwrap(), "file-y");
     let env = BTreeMap::from([("COMPOSE_PROJECT_NAME".to_owned(), "env".to_owned())]);
-    assert_eq!(name(named, LoadOptions { env: env.clone(), ..LoadOptions::default() }).unwrap(), "env");
-    let given = LoadOptions { env, project_name: text("given"), working_dir: None };
+    assert_eq!(name(named, LoadOptions { env: env.clone().into(), ..LoadOptions::default() }).unwrap(), "env");
+    let given = LoadOptions { env: env.into(), project_name: text("given"), ..LoadOptions::default() };
     assert_eq!(name(named, given).unwrap(), "given");
     let wrong = LoadOptions { project_name: text("No Good"), ..LoadOptions::default() };
     assert!(name(named, wrong).unwrap_err().starts_with("error: cluster name \"No Good\" must"));
@@ -214,7 +215,7 @@ fn environment_files_and_dot_env_are_read() {
     );
     let env = BTreeMap::from([("WIN".to_owned(), "env".to_owned())]);
     let source = Source::read(&root.path().join("compose.yaml")).unwrap();
-    let loaded = load(&[source], &LoadOptions { env, ..LoadOptions::default() }).unwrap();
+    let loaded = load(&[source], &LoadOptions { env: env.into(), ..LoadOptions::default() }).unwrap();
     let service = &loaded.project.services["a"];
     assert_eq!(service.image.as_ref().unwrap().value, "fromdotenv");
     let env: Vec<_> = service.environment.iter().map(|(key, value)| (key.as_str(), value.value.as_deref())).collect();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
 use super::diagnostic::{Diagnostic, Diagnostics};
-use super::node::{Entry, Kind, Map, Node, Scalar};
+use super::node::{Entry, Kind, Map, Mark, Node, Scalar};
 use super::place::{Place, SourceText};
 
 /// Largest file in bytes.
@@ -91,27 +91,28 @@ impl<'a> Composer<'a> {
         self.count(1, depth, span)?;
         let before = self.nodes;
         let at = self.place(span);
+        let mark;
         let (anchor, kind, below) = match event {
             Event::Alias(id) => return self.alias(id, span, depth),
             Event::Scalar(text, style, anchor, tag) => {
-                self.check_tag(tag.as_deref(), span);
+                mark = self.mark(tag.as_deref(), span);
                 let forced = tag.is_some_and(|tag| tag.core_suffix() == Some("str"));
                 let plain = style == ScalarStyle::Plain && !forced;
                 (anchor, Kind::Scalar(Scalar { text: text.into_owned(), plain }), 0)
             }
             Event::SequenceStart(_, anchor, tag) => {
-                self.check_tag(tag.as_deref(), span);
+                mark = self.mark(tag.as_deref(), span);
                 let (list, below) = self.list(depth)?;
                 (anchor, Kind::List(list), below)
             }
             Event::MappingStart(_, anchor, tag) => {
-                self.check_tag(tag.as_deref(), span);
+                mark = self.mark(tag.as_deref(), span);
                 let (map, below) = self.map(depth)?;
                 (anchor, Kind::Map(map), below)
             }
             _ => return Err(self.stop(span, "a value is missing here")),
         };
-        let node = Node { at, kind };
+        let node = Node { at, kind, mark };
         if anchor != 0 {
             let nodes = self.nodes - before + 1;
             self.anchors.insert(anchor, Anchored { node: node.clone(), nodes, depth: below });
@@ -213,12 +214,20 @@ impl<'a> Composer<'a> {
         Ok(())
     }
 
-    fn check_tag(&mut self, tag: Option<&Tag>, span: &Span) {
-        let Some(tag) = tag else { return };
-        if !tag.is_yaml_core_schema() && tag.original() != "!" {
-            let place = self.place(&span.tag_span().unwrap_or(*span));
-            self.out.error(&place, format!("the tag {} isn't supported yet", tag.original()));
+    /// What a tag means. Besides YAML's own there are the two of Compose.
+    fn mark(&mut self, tag: Option<&Tag>, span: &Span) -> Mark {
+        let Some(tag) = tag else { return Mark::None };
+        match tag.original().as_str() {
+            "!reset" => return Mark::Reset,
+            "!override" => return Mark::Override,
+            "!" => return Mark::None,
+            _ if tag.is_yaml_core_schema() => return Mark::None,
+            _ => {}
         }
+        let place = self.place(&span.tag_span().unwrap_or(*span));
+        let diagnostic = Diagnostic::error(&place, format!("the tag {} isn't supported", tag.original()));
+        self.out.push(diagnostic.hint("there are !reset and !override, for what another file says"));
+        Mark::None
     }
 
     fn place(&self, span: &Span) -> Place {

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::depends::{self, Waits};
-use super::paths::Paths;
 use super::roster::{Member, Roster};
 use super::service::Common;
 use super::{mounts, network, ports, service};
 use crate::cluster::{Cluster, Component, Gate, StartMode, config_hash};
-use crate::compose::{Diagnostic, Diagnostics, Loaded, Project, Service, Start};
+use crate::compose::{Diagnostic, Diagnostics, Loaded, Paths, Project, Service, Start};
 use crate::mask::Masker;
 use crate::names::{ComponentName, ServiceName};
 

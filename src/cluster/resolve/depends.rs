@@ -106,6 +106,15 @@ fn report_undefined(
     project: &Project,
     problems: &mut Diagnostics,
 ) {
+    if let Some(off) = project.switched_off.get(target) {
+        if dependency.required {
+            let profiles: Vec<&str> = off.profiles.iter().map(|profile| profile.value.as_str()).collect();
+            let message = format!("\"{name}\" depends on \"{target}\", whose profiles are not switched on");
+            let hint = format!("--profile {} switches it on, required: false does without it", profiles.join(" or "));
+            problems.push(Diagnostic::error(&dependency.at, message).hint(hint));
+        }
+        return;
+    }
     let message = format!("\"{name}\" depends on \"{target}\", which is no service here");
     if dependency.required {
         let known = project.services.keys().filter(|known| *known != name).map(ServiceName::as_str);

@@ -134,9 +134,14 @@ impl Reader {
 
 /// Reads a text file of a sane size.
 pub(in crate::compose) fn read_text(path: &std::path::Path) -> std::io::Result<String> {
+    read_limited(std::fs::File::open(path)?)
+}
+
+/// Reads text of a sane size.
+pub(in crate::compose) fn read_limited(reader: impl std::io::Read) -> std::io::Result<String> {
     use std::io::{Error, ErrorKind, Read};
     let mut text = String::new();
-    std::fs::File::open(path)?.take(env_file::MAX_BYTES + 1).read_to_string(&mut text)?;
+    reader.take(env_file::MAX_BYTES + 1).read_to_string(&mut text)?;
     if text.len() as u64 > env_file::MAX_BYTES {
         return Err(Error::new(ErrorKind::FileTooLarge, "it is larger than 4 MiB"));
     }

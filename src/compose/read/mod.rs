@@ -12,6 +12,7 @@ mod service;
 mod values;
 
 pub(super) use fields::Reader;
-pub(super) use files::read_text;
+pub(super) use files::{read_limited, read_text};
 pub(super) use mounts::short_target;
+pub(super) use ports::port_identity;
 pub(super) use project::{name_of, read_project};

@@ -92,29 +92,62 @@ impl From<String> for Reason {
     }
 }
 
+/// The parts of a short form as they are written.
+pub(in crate::compose) struct ShortPort<'a> {
+    pub(in crate::compose) host_ip: Option<&'a str>,
+    /// Empty when the engine is to choose.
+    pub(in crate::compose) published: &'a str,
+    pub(in crate::compose) target: &'a str,
+    pub(in crate::compose) protocol: &'a str,
+}
+
+impl<'a> ShortPort<'a> {
+    /// `[[ip:]host:]container[/protocol]`.
+    pub(in crate::compose) fn of(text: &'a str) -> Self {
+        let (rest, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        let (host, target) = match rest.rsplit_once(':') {
+            Some((host, target)) => (host, target),
+            None => ("", rest),
+        };
+        // `[::1]:80` and `127.0.0.1:80` and `127.0.0.1:` and `80`.
+        let (host_ip, published) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((ip, published)) => (Some(ip), published.strip_prefix(':').unwrap_or(published)),
+            None => host.rsplit_once(':').map_or((None, host), |(ip, published)| (Some(ip), published)),
+        };
+        match host_ip {
+            // `127.0.0.1::80` has no host port; `127.0.0.1:80` was meant to be one.
+            None if published.contains('.') => Self { host_ip: Some(published), published: "", target, protocol },
+            _ => Self { host_ip, published, target, protocol },
+        }
+    }
+}
+
+/// What two entries of `ports` have in common if one replaces the other in a later file.
+pub(in crate::compose) fn port_identity(node: &Node) -> Option<String> {
+    let text = |key: &str| node.get(key).and_then(Node::as_text).unwrap_or_default();
+    match &node.kind {
+        Kind::Scalar(scalar) => {
+            let port = ShortPort::of(&scalar.text);
+            let ip = port.host_ip.unwrap_or_default();
+            Some(format!("{ip}:{}:{}/{}", port.published, port.target, port.protocol.to_ascii_lowercase()))
+        }
+        Kind::Map(_) => {
+            let protocol = node.get("protocol").and_then(Node::as_text).unwrap_or("tcp");
+            Some(format!("{}:{}:{}/{protocol}", text("host_ip"), text("published"), text("target")))
+        }
+        Kind::List(_) => None,
+    }
+}
+
 fn short_port(text: &str, at: &Place) -> Result<Vec<Port>, Reason> {
-    let (rest, protocol) = split_protocol(text)?;
-    let (host, target) = match rest.rsplit_once(':') {
-        Some((host, target)) => (Some(host), target),
-        None => (None, rest),
-    };
-    let target = parse_range(target)?;
-    let Some(host) = host else { return combine(at, None, None, target, protocol) };
-    // `[::1]:80` and `127.0.0.1:80` and `127.0.0.1:` and `80`.
-    let (ip, published) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((ip, published)) => (Some(ip), published.strip_prefix(':').unwrap_or(published)),
-        None => host.rsplit_once(':').map_or((None, host), |(ip, published)| (Some(ip), published)),
-    };
-    let (ip, published) = match ip {
-        // `127.0.0.1::80` has no host port; `127.0.0.1:80` was meant to be one.
-        None if published.contains('.') => (Some(published), ""),
-        _ => (ip, published),
-    };
-    let host_ip = match ip {
+    let port = ShortPort::of(text);
+    let protocol = parse_protocol(port.protocol)?;
+    let target = parse_range(port.target)?;
+    let host_ip = match port.host_ip {
         Some(ip) => Some(ip.parse().map_err(|_| format!("{ip:?} is not an IP address"))?),
         None => None,
     };
-    combine(at, host_ip, parse_published(published)?, target, protocol)
+    combine(at, host_ip, parse_published(port.published)?, target, protocol)
 }
 
 /// One port for each of a range; both ranges must be of one length, unless all host ports are for one port inside.

@@ -19,6 +19,7 @@ pub(in crate::compose) fn read_project(reader: &mut Reader, tree: &Node, name: C
         name,
         start: Default::default(),
         services: IndexMap::new(),
+        switched_off: IndexMap::new(),
         networks: IndexMap::new(),
         volumes: IndexMap::new(),
         configs: IndexMap::new(),
@@ -49,7 +50,7 @@ pub(in crate::compose) fn read_project(reader: &mut Reader, tree: &Node, name: C
     project.secrets = read_all(reader, &mut fields, "secrets", |reader, key, entry| {
         Some((key.to_owned(), reader.named_source("secret", key, entry)?))
     });
-    fields.finish(reader, &["include", "models"]);
+    fields.finish(reader, &["models"]);
     project
 }
 

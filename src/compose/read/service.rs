@@ -33,7 +33,6 @@ const UNSUPPORTED: &[&str] = &[
     "dns_opt",
     "dns_search",
     "domainname",
-    "extends",
     "external_links",
     "gpus",
     "group_add",
@@ -53,7 +52,6 @@ const UNSUPPORTED: &[&str] = &[
     "pids_limit",
     "post_start",
     "pre_stop",
-    "profiles",
     "provider",
     "runtime",
     "storage_opt",
@@ -68,6 +66,10 @@ impl Reader {
     pub(super) fn service(&mut self, name: &str, at: &Place, node: &Node) -> Option<Service> {
         let mut fields = Fields::of(self, node, format!("services.{name}"))?;
         let mut service = Service::empty(at.clone());
+        // What it extends has been put in before, and the key taken out: here it is only after an error.
+        let is_incomplete = fields.entry("extends").is_some();
+        service.profiles =
+            fields.read_or_default(self, "profiles", |reader, node, path| reader.items(node, path, Self::profile));
         self.image_and_command(&mut fields, &mut service);
         self.surroundings(&mut fields, &mut service);
         self.networking(&mut fields, &mut service);
@@ -77,11 +79,23 @@ impl Reader {
         service.convoke = fields.read_or_default(self, "x-convoke", Self::service_convoke);
         let sourceless = fields.take("image").is_none() && fields.take("build").is_none();
         // An unknown key may be a mistyped `image`.
-        if !fields.finish(self, UNSUPPORTED) && sourceless {
+        if !fields.finish(self, UNSUPPORTED) && sourceless && !is_incomplete {
             let diagnostic = Diagnostic::error(at, format!("service {name:?} has neither an image nor a build"));
             self.out.push(diagnostic.hint("add image: NAME, or build: DIRECTORY"));
         }
         Some(service)
+    }
+
+    fn profile(&mut self, node: &Node, path: &str) -> Option<Spanned<String>> {
+        let name = self.spanned(node, path)?;
+        let valid = name.value.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+        if !valid {
+            let message = format!("{path}: {:?} is not a profile", name.value);
+            let hint = "it must start with a letter or digit and hold only letters, digits, '.', '_' and '-'";
+            self.out.push(Diagnostic::error(&node.at, message).hint(hint));
+        }
+        valid.then_some(name)
     }
 
     fn image_and_command(&mut self, fields: &mut Fields<'_>, service: &mut Service) {

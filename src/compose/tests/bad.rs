@@ -54,11 +54,12 @@ fn yaml_that_cannot_be_parsed() {
     1 | x: !custom 1
       | ^
 
-    error: the tag !custom isn't supported yet
+    error: the tag !custom isn't supported
      --> compose.yaml:1:4
       |
     1 | x: !custom 1
       |    ^^^^^^^
+      = help: there are !reset and !override, for what another file says
     "#);
     insta::assert_snapshot!(said("a: &a [*a]\n"), @r#"
     error: an alias inside its own anchor isn't supported
@@ -184,12 +185,12 @@ fn unknown_and_unsupported_keys() {
        |                        ^^^^^^^^
        = help: did you mean "condition"?
 
-    error: include isn't supported yet
-      --> compose.yaml:12:1
+    error: include: "a" can't be read: No such file or directory (os error 2)
+      --> compose.yaml:12:11
        |
     12 | include: [a]
-       | ^^^^^^^
-       = help: remove it, or rename it to begin with x-
+       |           ^
+       = help: relative paths are looked up in /nowhere/shop
     "#);
 }
 

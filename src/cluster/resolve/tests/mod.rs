@@ -18,7 +18,7 @@ fn load(folder: &Path, text: &str) -> Loaded {
     let source =
         Source { name: "compose.yaml".to_owned(), text: text.to_owned(), path: Some(folder.join("compose.yaml")) };
     let env = [("HOME", "/home/me"), ("TOKEN", "s3cr3t")].map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let options = LoadOptions { env: env.into(), ..LoadOptions::default() };
+    let options = LoadOptions { env: std::collections::BTreeMap::from(env).into(), ..LoadOptions::default() };
     compose::load(&[source], &options).unwrap_or_else(|problems| panic!("{problems}"))
 }
 

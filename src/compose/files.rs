@@ -1,0 +1,134 @@
+//! One Compose file with all that it takes in: what its services extend, what it includes.
+//!
+//! Nothing is read but what a file names, nothing over the network, and no more than [`MAX_FILES`] files.
+
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+
+use super::diagnostic::{Diagnostic, Diagnostics};
+use super::environment::Environment;
+use super::interpolate::interpolate_tree;
+use super::load::Source;
+use super::merge::merge;
+use super::node::{Kind, Node};
+use super::place::{Place, SourceText};
+use super::references::{Reference, gather};
+use super::yaml;
+
+/// Files that one project is made of at most.
+const MAX_FILES: usize = 500;
+
+/// Reads files and what they take in.
+pub(super) struct Files {
+    pub(super) out: Diagnostics,
+    /// References to variables, by name.
+    pub(super) references: IndexMap<String, Reference>,
+    /// Leave variables as they are.
+    pub(super) raw: bool,
+    read: usize,
+}
+
+/// What a file's text depends on besides itself.
+pub(super) struct Scope<'a> {
+    /// What its relative paths refer to.
+    pub(super) directory: &'a Path,
+    pub(super) environment: &'a Environment,
+    /// The files that led to it by `include`, itself excluded.
+    pub(super) included_by: &'a [PathBuf],
+}
+
+impl Files {
+    pub(super) fn new(raw: bool) -> Self {
+        Self { out: Diagnostics::new(), references: IndexMap::new(), raw, read: 0 }
+    }
+
+    /// Parses one file. None, with an error noted, if it isn't a mapping.
+    pub(super) fn parse(&mut self, source: &Source) -> Option<Node> {
+        let text = SourceText::new(&source.name, &source.text);
+        let before = self.out.len();
+        let tree = yaml::parse(&text, &mut self.out);
+        match tree {
+            Some(tree) if matches!(tree.kind, Kind::Map(_)) => {
+                hide_secrets(&tree);
+                return Some(tree);
+            }
+            Some(tree) if !tree.is_null() => {
+                self.out.error(&tree.at, format!("a Compose file must be a mapping, but this is {}", tree.describe()));
+            }
+            _ if self.out.len() == before => self.out.error(&Place::whole_file(&text), "the file is empty"),
+            _ => {}
+        }
+        None
+    }
+
+    /// Replaces variables in a tree.
+    pub(super) fn interpolate(&mut self, tree: &mut Node, environment: &Environment) {
+        gather(tree, &mut self.references);
+        if !self.raw {
+            interpolate_tree(tree, environment.variables(), &mut self.out);
+        }
+    }
+
+    /// The trees of several files, variables replaced and all taken in, later ones laid over earlier ones.
+    pub(super) fn combine(&mut self, parsed: Vec<(Node, Option<PathBuf>)>, scope: &Scope<'_>) -> Option<Node> {
+        let mut combined: Option<Node> = None;
+        for (mut tree, path) in parsed {
+            self.interpolate(&mut tree, scope.environment);
+            self.extend_services(&mut tree, scope);
+            self.include(&mut tree, path.as_deref(), scope);
+            match &mut combined {
+                None => combined = Some(tree),
+                Some(base) => merge(base, tree),
+            }
+        }
+        combined
+    }
+
+    /// Reads a file that another one names at `at`. `what` is the key that names it.
+    pub(super) fn open(&mut self, written: &str, directory: &Path, at: &Place, what: &str) -> Option<Source> {
+        if written.contains("://") || written.starts_with("git@") || written.starts_with("oci:") {
+            let message = format!("{what}: {written:?} isn't a file of this machine");
+            self.out.push(Diagnostic::error(at, message).hint("nothing is read over the network: fetch it first"));
+            return None;
+        }
+        self.read += 1;
+        if self.read > MAX_FILES {
+            self.out.error(at, format!("{what} makes this project one of more than {MAX_FILES} files"));
+            return None;
+        }
+        let path = directory.join(written);
+        let read = super::read::read_text(&path);
+        let text = match read {
+            Ok(text) => text,
+            Err(error) => {
+                let diagnostic = Diagnostic::error(at, format!("{what}: {written:?} can't be read: {error}"));
+                let looked = format!("relative paths are looked up in {}", directory.display());
+                self.out.push(if written.starts_with('/') { diagnostic } else { diagnostic.hint(looked) });
+                return None;
+            }
+        };
+        Some(Source { name: name_beside(at.file(), written), text, path: Some(path) })
+    }
+}
+
+/// How a file is called that another one names: as one would reach it from where that one's name is relative to.
+fn name_beside(namer: &str, written: &str) -> String {
+    match Path::new(namer).parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.join(written).display().to_string(),
+        _ => written.to_owned(),
+    }
+}
+
+/// The same for every way to write the path of one file.
+pub(super) fn identity(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Keeps diagnostics from quoting lines that hold the content of a secret.
+fn hide_secrets(tree: &Node) {
+    let content_of = |secret: &Node| secret.get("content").map(|content| content.at.clone());
+    if let Some(secrets) = tree.get("secrets").and_then(Node::as_map) {
+        secrets.values().filter_map(|entry| content_of(&entry.value)).for_each(|place| place.hide_line());
+    }
+}
