@@ -38,7 +38,11 @@ pub(super) async fn down(session: &Session, args: Down) -> Result<u8, CliError> 
         grace_limit: args.grace,
         aftermath: aftermath(&store),
     };
-    carry_out(session, &engine, &cluster, &store, &request).await
+    let code = carry_out(session, &engine, &cluster, &store, &request).await?;
+    if code == 0 {
+        note(store.change_breakages(Vec::clear));
+    }
+    Ok(code)
 }
 
 /// How long calls of the last run may still take effect: a second, if it was killed within the last minute.

@@ -7,6 +7,7 @@ pub mod args;
 pub mod error;
 pub mod run;
 
+mod chaos;
 mod config;
 mod doctor;
 mod down;

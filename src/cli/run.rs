@@ -9,7 +9,9 @@ use super::args::{Cli, Command};
 use super::error::INTERRUPTED;
 use super::interrupt::Interrupts;
 use super::session::Session;
-use super::{CliError, config, doctor, down, exec, logs, manual, port, ps, render, report, restart, templates, up};
+use super::{
+    CliError, chaos, config, doctor, down, exec, logs, manual, port, ps, render, report, restart, templates, up,
+};
 use crate::report::Printer;
 
 /// Runs the program: parses the arguments, does what they say, returns the exit code.
@@ -74,6 +76,7 @@ async fn dispatch(cli: Cli, printer: &Printer, interrupts: &Interrupts) -> u8 {
         Command::Templates => templates::run(&session),
         Command::Render(args) => render::run(&session, &args),
         Command::Report(args) => report::run(&session, &args),
+        Command::Chaos(args) => chaos::run(&session, args).await,
         Command::Doctor => doctor::run(&session).await,
         Command::Completions { shell } => Ok(manual::completions(&session, shell)),
         Command::Man { folder } => manual::pages(&session, folder.as_deref()),

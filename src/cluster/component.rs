@@ -376,6 +376,9 @@ pub struct Stored {
     /// Time between its stop signal and SIGKILL; None: 10 s.
     #[serde(default)]
     pub stop_grace: Option<Duration>,
+    /// The networks that it belongs on: an engine forgets those that it was taken off.
+    #[serde(default)]
+    pub networks: BTreeMap<NetworkKey, NetworkAttachment>,
 }
 
 impl Stored {
@@ -389,6 +392,7 @@ impl Stored {
             restarts_early_exit: component.restarts_early_exit,
             completes: component.completes,
             stop_grace: component.spec.stop_grace_period,
+            networks: component.spec.networks.clone(),
         }
     }
 }

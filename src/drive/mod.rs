@@ -8,6 +8,7 @@
 //! input each component's next call is decided anew from what is known, so lost, late and doubled events, calls that
 //! failed after taking effect, and a convoke that was killed all end in the same place.
 
+pub mod chaos;
 pub mod driver;
 pub mod explain;
 pub mod input;

@@ -277,7 +277,7 @@ fn ignore_gone(result: Result<(), EngineError>) -> Result<(), EngineError> {
 }
 
 /// The grace that the container was made with.
-fn grace_of(container: &ObservedContainer) -> Duration {
+pub(super) fn grace_of(container: &ObservedContainer) -> Duration {
     let stored: Option<Stored> = container.label(labels::PROBES).and_then(|text| serde_json::from_str(text).ok());
     stored.and_then(|stored| stored.stop_grace).unwrap_or(DEFAULT_GRACE)
 }

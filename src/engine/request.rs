@@ -162,8 +162,8 @@ pub struct CreateContainer {
     pub owners: Vec<VolumeOwner>,
 }
 
-/// A network that a new container is attached to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A network that a container is attached to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attach {
     /// Its key in the file.
     pub key: NetworkKey,

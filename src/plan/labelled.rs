@@ -5,13 +5,15 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::{addresses, request};
 use crate::cluster::{
     Cluster, Component, ContainerSpec, Network, NetworkAttachment, Probe, ProbeAction, StartMode, Stored, Volume,
 };
-use crate::engine::{Observed, ObservedContainer, ObservedNetwork, ObservedVolume, Status, labels};
+use crate::engine::{Attach, Observed, ObservedContainer, ObservedNetwork, ObservedVolume, Status, labels};
 use crate::names::{ClusterName, ComponentName, NetworkKey, VolumeKey};
 
 /// The engine's own health check is read, not run: the limit is that of an inspection.
@@ -54,6 +56,33 @@ pub fn from_labels(name: &ClusterName, observed: &Observed) -> Cluster {
     }
 }
 
+/// The container that speaks for a component.
+#[must_use]
+pub fn spokesman<'o>(observed: &'o Observed, component: &ComponentName) -> Option<&'o ObservedContainer> {
+    observed.containers.iter().filter(|container| container.component == *component).min_by_key(|at| rank(at))
+}
+
+/// Where each component belongs by its labels and, for its addresses, by its peers' hosts entries. Networks that the
+/// cluster doesn't make itself aren't known.
+#[must_use]
+pub fn homes(cluster: &Cluster, observed: &Observed) -> BTreeMap<ComponentName, Vec<Attach>> {
+    let of_key = |key: &NetworkKey, network: &Network| {
+        let found = observed.networks.iter().find(|at| at.name == network.engine_name)?;
+        Some((key.clone(), found.clone()))
+    };
+    let networks = cluster.networks.iter().filter_map(|(key, network)| of_key(key, network)).collect();
+    let addressing = addresses::assign(cluster, &networks, observed);
+    let context = request::Context {
+        cluster,
+        run: "",
+        publish_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        networks: &networks,
+        addressing: &addressing,
+    };
+    let home = |component: &Component| (component.name.clone(), request::attachments(&context, component));
+    cluster.components.values().map(home).collect()
+}
+
 /// Which container of a component speaks for it: the lowest.
 fn rank(container: &ObservedContainer) -> impl Ord + use<> {
     let running = matches!(container.state.status, Status::Running | Status::Paused | Status::Restarting);
@@ -85,6 +114,8 @@ fn component(
         let key = networks.values().find(|network| network.engine_name == *engine_name)?.key.clone();
         Some((key, NetworkAttachment::default()))
     });
+    // One that it was taken off is known from its label only.
+    let belongs = stored.networks.into_iter().filter(|(key, _)| networks.contains_key(key));
     Component {
         name: name.clone(),
         service: text(labels::COMPOSE_SERVICE).parse().unwrap_or_else(|_| service_of(name)),
@@ -93,7 +124,7 @@ fn component(
         image: container.image_id.clone(),
         build: None,
         spec: ContainerSpec {
-            networks: attached.collect(),
+            networks: attached.chain(belongs).collect(),
             network_mode: container.host_network.then(|| "host".to_owned()),
             ports: container.ports.clone(),
             stop_grace_period: stored.stop_grace,

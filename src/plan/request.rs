@@ -142,7 +142,8 @@ fn container_labels(context: &Context<'_>, component: &Component, image: &ImageI
     all
 }
 
-fn attachments(context: &Context<'_>, component: &Component) -> Vec<Attach> {
+/// Where the component belongs.
+pub(super) fn attachments(context: &Context<'_>, component: &Component) -> Vec<Attach> {
     let addresses = context.addressing.addresses.get(&component.name);
     let attach = |(key, attachment): (&NetworkKey, &crate::cluster::NetworkAttachment)| {
         let network = context.networks.get(key)?;

@@ -25,7 +25,7 @@ pub use lines::Lines;
 pub use printer::{Captured, LogWriter, Printer};
 pub use record::{Record, RunRecord, boot_times, last_recorded, records};
 pub use reporter::{Format, Report, Reporters, follow};
-pub use table::{DoctorRow, DoctorStatus, PsRow, RunRow, TemplateRow};
+pub use table::{BrokenRow, DoctorRow, DoctorStatus, PsRow, RunRow, TemplateRow};
 pub use terminal::Terminal;
 pub use theme::Theme;
 

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::theme::{BAD, CAUTION, DIM, GOOD, HINT, Theme, printable};
+use crate::drive::chaos::Fault;
 use crate::event::{Outcome, Phase, PublishedEndpoint, Stamp};
 use crate::names::ComponentName;
 use crate::units::human;
@@ -104,6 +105,38 @@ pub struct DoctorRow {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+}
+
+/// What is broken, as `chaos list` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BrokenRow {
+    /// The component.
+    pub component: ComponentName,
+    /// What was done to it, or what it looks like where nobody noted it.
+    pub fault: Fault,
+    /// Since when; None: nobody noted it.
+    pub since: Option<Timestamp>,
+    /// What is so now.
+    pub now: String,
+}
+
+/// The table of `chaos list`; no line end after the last line.
+#[must_use]
+pub fn broken(rows: &[BrokenRow], at: Timestamp, theme: Theme) -> String {
+    if rows.is_empty() {
+        return "nothing is broken".to_owned();
+    }
+    let since = |row: &BrokenRow| row.since.and_then(|since| Duration::try_from(at.duration_since(since)).ok());
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            let age = since(row).map_or_else(|| "not by chaos".to_owned(), human);
+            vec![row.component.to_string(), row.fault.as_str().to_owned(), age, row.now.clone()]
+        })
+        .collect();
+    let mut lines = aligned(&["COMPONENT", "FAULT", "FOR", "NOW"], &cells);
+    lines[0] = theme.paint(DIM, &lines[0]);
+    lines.join("\n")
 }
 
 /// The table of `ps`; no line end after the last line. Columns that are empty throughout are left out.

@@ -14,7 +14,7 @@ use crate::names::ClusterName;
 #[derive(Debug, thiserror::Error)]
 #[error("can't {doing} {}: {source}", path.display())]
 pub struct StoreError {
-    /// `read` or `write`.
+    /// `read`, `write` or `remove`.
     doing: &'static str,
     /// The file.
     path: PathBuf,
@@ -175,7 +175,7 @@ impl Store {
     }
 
     /// Replaces a file as a whole, so that a reader never sees half of it.
-    fn replace(&self, name: &str, content: &[u8]) -> Result<(), StoreError> {
+    pub(super) fn replace(&self, name: &str, content: &[u8]) -> Result<(), StoreError> {
         let Some(folder) = &self.folder else {
             return Ok(());
         };
@@ -187,7 +187,7 @@ impl Store {
         written.map(drop).map_err(|error| self.error("write", name, error))
     }
 
-    fn error(&self, doing: &'static str, name: &str, source: io::Error) -> StoreError {
+    pub(super) fn error(&self, doing: &'static str, name: &str, source: io::Error) -> StoreError {
         StoreError { doing, path: self.path(name).unwrap_or_else(|| name.into()), source }
     }
 }

@@ -9,10 +9,12 @@
 //!     actions.lock     held while a command changes the cluster; holds who does
 //!     supervisor.lock  held by the one that supervises it
 //!     wanted           up, stopped or down
+//!     chaos.json       what was broken on purpose; chaos.lock is held while it changes
 //!     source.json      the files that the cluster was last started from
 //!     runs/<run>.jsonl
 //! ```
 
+mod breakages;
 mod folder;
 mod lock;
 

@@ -11,6 +11,7 @@ mod support;
 
 mod addresses;
 mod bad_input;
+mod chaos;
 mod clients;
 mod commands;
 mod engine_faults;

@@ -1,6 +1,7 @@
 //! The driver against the simulated engine, under a paused clock.
 
 mod answers;
+mod chaos;
 mod exits;
 mod harness;
 mod killed;

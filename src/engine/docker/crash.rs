@@ -48,7 +48,8 @@ impl DockerEngine {
             return self.crash_from_inside(id, &run, "the engine is on another machine").await;
         }
         match host::kill(id, &run) {
-            Ok(()) => Ok(()),
+            // The engine hears of it a moment later: until then its answers are about the past.
+            Ok(()) => self.has_ended(id, &run).await.map(drop),
             Err(why) => {
                 tracing::debug!(container = %id, why, "not by the host's process");
                 self.crash_from_inside(id, &run, &why).await
