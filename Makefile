@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PREFIX ?= /usr/local
-.PHONY: help setup engine images build demo demo-etcd test test-faults test-engines lint fmt bench install clean
+.PHONY: help setup engine images build demo demo-etcd test simulate test-faults test-engines lint fmt bench install clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
@@ -30,6 +30,9 @@ demo-etcd: build engine ## Start three etcd members that need each other, look a
 
 test: setup ## Run all tests, those on a real engine included
 	@scripts/test.sh
+
+simulate: setup ## Play the driver against a simulated engine on random bad days: SEEDS=10000 of them, or SEED=n alone
+	@scripts/simulate.sh $(if $(SEED),seed $(SEED),$(SEEDS))
 
 test-faults: setup images ## Restart Neon's storage plane with every two faults at a time (a quarter of an hour)
 	@scripts/test-faults.sh

@@ -81,7 +81,7 @@ impl Cx {
             health_disabled: false,
             labels,
             networks: Vec::new(),
-            volume_names: BTreeMap::new(),
+            volumes: BTreeMap::new(),
             hosts: Vec::new(),
             publish_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             carried_volumes: BTreeMap::new(),
@@ -159,8 +159,7 @@ fn inline(target: &str, text: &str) -> HostFile {
 async fn files_and_volume_owners_are_there_at_the_start() {
     in_cluster("files", async |cx| {
         let name = format!("{}_data", cx.cluster);
-        let volume =
-            CreateVolume { name: name.clone(), labels: cx.labels(), driver: None, driver_opts: BTreeMap::new() };
+        let volume = CreateVolume { name, labels: cx.labels(), driver: None, driver_opts: BTreeMap::new() };
         cx.engine.create_volume(&volume).await.unwrap();
         let on_disk = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(on_disk.path(), "from disk").unwrap();
@@ -172,7 +171,7 @@ async fn files_and_volume_owners_are_there_at_the_start() {
         request.spec.user = Some("1000:1000".into());
         request.spec.mounts =
             vec![Mount { target: "/data".into(), kind: MountKind::Volume { key, nocopy: false }, read_only: false }];
-        request.volume_names.insert("data".into(), name);
+        request.volumes.insert("data".into(), volume);
         let mut disk = inline("/run/disk", "");
         disk.content = FileContent::Path { path: on_disk.path().to_owned() };
         request.files = vec![inline("/etc/app/deep/secret", "hush"), disk];

@@ -12,6 +12,7 @@ pub mod chaos;
 pub mod driver;
 pub mod explain;
 pub mod input;
+pub mod machine;
 pub mod node;
 pub mod pace;
 pub mod shell;

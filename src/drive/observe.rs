@@ -228,8 +228,10 @@ impl Driver {
             node.epoch += 1;
         }
         let mut containers = std::mem::take(&mut node.containers);
+        let had_lost = containers.iter().any(|container| container.id == *id && container.lost_network);
         containers.retain(|container| container.id != *id);
-        if let Some(container) = seen {
+        if let Some(mut container) = seen {
+            container.lost_network = had_lost && !is_up(&container);
             containers.insert(0, *container);
         }
         self.reflect(name, containers);
@@ -269,7 +271,9 @@ impl Driver {
             Status::Exited | Status::Dead | Status::Removing => self.reflect_ended(name, &container),
             Status::Created => {
                 node.stop_running();
-                if node.phase < Phase::Created {
+                let is_being_started = node.phase == Phase::Starting && node.busy;
+                if !is_being_started && node.failure.is_none() {
+                    // It may be another container than the one that was seen last.
                     self.enter(name, Phase::Created, None);
                 }
             }

@@ -21,7 +21,10 @@ impl Driver {
                 let run = self.options.run.clone();
                 let image_id =
                     self.nodes.get(name).and_then(|node| self.image_id_of(node)).unwrap_or_default().to_owned();
-                if let Some(node) = self.nodes.get_mut(name) {
+                if let Some(node) = self.nodes.get_mut(name)
+                    // A list may have shown it first, and even that somebody else has started it.
+                    && node.container(&id).is_none()
+                {
                     let replaced = node.containers.iter().find(|c| c.name == node.component.container_name);
                     let container_name = match replaced {
                         Some(old) => labels::replacement_name(old.id.short(), &node.component.container_name),
@@ -32,7 +35,7 @@ impl Driver {
                     node.containers.insert(0, fresh);
                     node.baseline = None;
                 }
-                self.enter(name, Phase::Created, None);
+                self.leave_creating(name, Phase::Created);
             }
             Err(error) => {
                 node.retry_at = now + pause(node.tries_in_row + 1);
@@ -42,9 +45,16 @@ impl Driver {
                 if matches!(error.kind, ErrorKind::NotFound | ErrorKind::ImageMissing) {
                     self.doubt_objects(name, &error);
                 }
-                self.enter(name, Phase::Pending, None);
+                self.leave_creating(name, Phase::Pending);
                 self.call_failed(name, &error);
             }
+        }
+    }
+
+    /// What a create call tells at its end is news only as long as nothing newer was seen.
+    fn leave_creating(&mut self, name: &ComponentName, phase: Phase) {
+        if self.nodes.get(name).is_some_and(|node| node.phase == Phase::Creating) {
+            self.enter(name, phase, None);
         }
     }
 
@@ -79,8 +89,8 @@ impl Driver {
                 node.retry_at = now + pause(node.tries_in_row + 1);
                 // It may have run, and gone down with the engine that broke the connection.
                 node.outage |= error.kind == ErrorKind::Unreachable;
-                // Perhaps over a second network of its network's name: a list shows which has to go.
-                self.observe_again |= error.kind == ErrorKind::Conflict;
+                // Perhaps over a second network of its network's name, or one that is gone: a list shows it.
+                self.observe_again |= matches!(error.kind, ErrorKind::Conflict | ErrorKind::NotFound);
                 if node.phase == Phase::Starting {
                     self.enter(name, Phase::Created, None);
                 }
@@ -198,5 +208,6 @@ fn fresh_container(
         anonymous_volumes: std::collections::BTreeMap::new(),
         created_at: None,
         host_network: false,
+        lost_network: false,
     }
 }

@@ -3,7 +3,9 @@
 //! Nothing is decided here. Calls run as tasks; whatever they find comes back as an [`Input`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -57,20 +59,38 @@ pub async fn run<E: Engine, P: Prober>(
     engine: E,
     prober: P,
     interrupt: impl Future<Output = ()>,
-    mut report: impl FnMut(Event),
+    report: impl FnMut(Event),
 ) -> RunEnd {
+    match run_watched(driver, engine, prober, interrupt, report, |_, _| ControlFlow::<Infallible>::Continue(())).await {
+        ControlFlow::Continue(end) => end,
+        ControlFlow::Break(never) => match never {},
+    }
+}
+
+/// The same, with somebody who sees each input before the driver takes it. `Break` ends everything there and then, as
+/// `kill -9` does: calls under way may still take effect.
+pub(super) async fn run_watched<E: Engine, P: Prober, B>(
+    driver: Driver,
+    engine: E,
+    prober: P,
+    interrupt: impl Future<Output = ()>,
+    mut report: impl FnMut(Event),
+    mut watch: impl FnMut(&Driver, &Input) -> ControlFlow<B>,
+) -> ControlFlow<B, RunEnd> {
     let mut shell = Shell::new(driver, engine, prober);
     tokio::pin!(interrupt);
     let mut interrupted = false;
-    let mut effects = shell.step(Input::Begin);
+    let mut input = Input::Begin;
     loop {
+        watch(&shell.driver, &input)?;
+        let effects = shell.step(input);
         if let Some(outcome) = shell.carry_out(effects, &mut report) {
             shell.settle().await;
             let (started_here, running_here) = (shell.driver.started_here(), shell.driver.running_here());
-            return RunEnd { outcome, started_here, running_here, steps: shell.steps };
+            return ControlFlow::Continue(RunEnd { outcome, started_here, running_here, steps: shell.steps });
         }
         let wake = shell.wake;
-        let input = tokio::select! {
+        input = tokio::select! {
             biased;
             () = &mut interrupt, if !interrupted => {
                 interrupted = true;
@@ -79,7 +99,6 @@ pub async fn run<E: Engine, P: Prober>(
             Some(input) = shell.inbox.recv() => input,
             () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => Input::Tick,
         };
-        effects = shell.step(input);
     }
 }
 

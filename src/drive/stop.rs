@@ -129,8 +129,37 @@ impl<E: Engine, R: FnMut(Event)> Stopping<'_, E, R> {
         }
         match self.observe().await {
             Ok(observed) if !self.is_work_left(&observed) => Outcome::Ready,
-            _ => Outcome::Failed,
+            Ok(observed) => {
+                self.explain_what_is_left(&observed);
+                Outcome::Failed
+            }
+            Err(error) => {
+                self.fail(None, &error);
+                Outcome::Failed
+            }
         }
+    }
+
+    /// Every call went well, and still there is something: somebody else makes or starts it meanwhile.
+    fn explain_what_is_left(&mut self, observed: &Observed) {
+        if !self.failures.is_empty() {
+            return;
+        }
+        let containers = self.chosen(observed).map(|container| container.name.clone());
+        let whole = self.request.remove && self.request.only.is_none();
+        let networks = observed.networks.iter().filter(|_| whole).map(|network| network.name.clone());
+        let with_volumes = whole && self.request.volumes;
+        let volumes = observed.volumes.iter().filter(|_| with_volumes).map(|volume| volume.name.clone());
+        let left: Vec<String> = containers.chain(networks).chain(volumes).collect();
+        let again = if self.request.remove { "made" } else { "started" };
+        self.failures.push(Failure {
+            component: None,
+            what: format!("there again after {ROUNDS} rounds: {}", left.join(", ")),
+            exit_code: None,
+            last_probe: None,
+            log: Vec::new(),
+            hint: Some(format!("they are {again} by another run at the same time: end that first")),
+        });
     }
 
     async fn observe(&self) -> Result<Observed, EngineError> {

@@ -79,6 +79,19 @@ impl Observed {
         }
         self.containers.sort_by(|a, b| (&a.component, &a.name).cmp(&(&b.component, &b.name)));
     }
+
+    /// Notes which containers at rest have lost a network: `docker network prune` takes those that nobody runs on.
+    pub fn find_lost_networks(&mut self) {
+        let there = || self.networks.iter().chain(&self.other_networks);
+        // The engine keeps no id of the network for one that has never run.
+        let is_there =
+            |name: &str, id: &str| there().any(|at| if id.is_empty() { at.name == name } else { at.id == id });
+        for container in &mut self.containers {
+            let rests = matches!(container.state.status, Status::Created | Status::Exited);
+            let mut networks = container.networks.iter();
+            container.lost_network = rests && networks.any(|(name, at)| !is_there(name, &at.network_id));
+        }
+    }
 }
 
 /// A container that isn't ours.
@@ -121,6 +134,8 @@ pub struct ObservedContainer {
     pub created_at: Option<Timestamp>,
     /// `HostConfig.NetworkMode` is `host`: its ports are the engine host's.
     pub host_network: bool,
+    /// It rests, and a network that it was on is gone: the engine can't start it any more. Only a list tells.
+    pub lost_network: bool,
 }
 
 impl ObservedContainer {

@@ -148,8 +148,9 @@ pub struct CreateContainer {
     pub labels: BTreeMap<String, String>,
     /// Attachments, in order: the first is made by the create call.
     pub networks: Vec<Attach>,
-    /// Engine names of the volumes by key.
-    pub volume_names: BTreeMap<String, String>,
+    /// The volumes by key, as they were made: one that somebody removed since is made again by the engine, silently, and
+    /// has to be ours again. External ones have no labels of ours.
+    pub volumes: BTreeMap<String, CreateVolume>,
     /// Names and addresses of peers for the hosts file (the file's `extra_hosts` are in `spec`).
     pub hosts: Vec<(String, Ipv4Addr)>,
     /// Address that ports without one are published on.

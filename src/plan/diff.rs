@@ -48,6 +48,9 @@ fn misfit(component: &Component, image_id: Option<&str>, container: &ObservedCon
     if matches!(container.state.status, Status::Dead | Status::Removing) {
         return Some("the engine calls it dead");
     }
+    if container.lost_network {
+        return Some("its network is gone");
+    }
     if container.label(labels::CONTAINER).is_some_and(|own| own != component.container_name) {
         return Some("its container_name changed");
     }

@@ -74,6 +74,21 @@ pub fn volume(cluster: &Cluster, run: &str, volume: &Volume) -> CreateVolume {
     }
 }
 
+/// The cluster's volumes by key; of external ones just the name.
+fn volumes(context: &Context<'_>) -> BTreeMap<String, CreateVolume> {
+    let name_only = |name: &String| CreateVolume {
+        name: name.clone(),
+        labels: BTreeMap::new(),
+        driver: None,
+        driver_opts: BTreeMap::new(),
+    };
+    let request = |one: &Volume| match one.external {
+        true => name_only(&one.engine_name),
+        false => volume(context.cluster, context.run, one),
+    };
+    context.cluster.volumes.iter().map(|(key, one)| (key.to_string(), request(one))).collect()
+}
+
 /// A container to make. `name` differs from the component's own while it replaces another; `replaces` is that other.
 #[must_use]
 pub fn container(
@@ -93,7 +108,7 @@ pub fn container(
         health_disabled: component.probes.health_disabled,
         labels: container_labels(context, component, image),
         networks: attachments(context, component),
-        volume_names: context.cluster.volumes.iter().map(|(key, v)| (key.to_string(), v.engine_name.clone())).collect(),
+        volumes: volumes(context),
         hosts,
         publish_address: context.publish_address,
         carried_volumes: replaces.map(|old| old.anonymous_volumes.clone()).unwrap_or_default(),

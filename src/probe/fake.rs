@@ -92,7 +92,7 @@ mod tests {
                 (labels::COMPONENT.to_owned(), component.to_owned()),
             ]),
             networks: Vec::new(),
-            volume_names: BTreeMap::new(),
+            volumes: BTreeMap::new(),
             hosts: Vec::new(),
             publish_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             carried_volumes: BTreeMap::new(),

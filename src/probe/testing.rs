@@ -55,7 +55,7 @@ pub(super) async fn start(engine: &FakeEngine, component: &str, health: Option<H
         health_disabled: false,
         labels: BTreeMap::from([label(labels::CLUSTER, "c"), label(labels::COMPONENT, component)]),
         networks: Vec::new(),
-        volume_names: BTreeMap::new(),
+        volumes: BTreeMap::new(),
         hosts: Vec::new(),
         publish_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         carried_volumes: BTreeMap::new(),

@@ -104,7 +104,7 @@ impl<E: Engine> Cx<E> {
             health_disabled: false,
             labels,
             networks: Vec::new(),
-            volume_names: BTreeMap::new(),
+            volumes: BTreeMap::new(),
             hosts: Vec::new(),
             publish_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             carried_volumes: BTreeMap::new(),
@@ -202,11 +202,15 @@ impl<E: Engine> Cx<E> {
 
     /// Creates a volume; it is removed after the case.
     pub(crate) async fn volume(&self, name: &str) -> String {
-        let request =
-            CreateVolume { name: self.name(name), labels: self.labels(), driver: None, driver_opts: BTreeMap::new() };
+        let request = self.volume_request(name);
         self.engine.create_volume(&request).await.unwrap();
         self.volumes.lock().unwrap().push(request.name.clone());
         request.name
+    }
+
+    /// What such a volume is made of.
+    pub(crate) fn volume_request(&self, name: &str) -> CreateVolume {
+        CreateVolume { name: self.name(name), labels: self.labels(), driver: None, driver_opts: BTreeMap::new() }
     }
 
     /// A stream of the cluster's events, once it is confirmed.

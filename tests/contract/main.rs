@@ -33,7 +33,7 @@ macro_rules! suite {
                 one_that_was_taken_off_is_put_back, a_taken_address_is_told_when_it_is_put_back, one_off_its_network_may_not_start,
             ],
             volumes: [
-                a_volume_is_made_once, one_in_use_stays, anonymous_ones_go_when_asked, anonymous_ones_stay_otherwise,
+                a_volume_is_made_once, one_in_use_stays, one_that_was_removed_meanwhile_is_ours_again, anonymous_ones_go_when_asked, anonymous_ones_stay_otherwise,
                 carried_ones_go_with_their_new_container, those_of_an_image_are_anonymous,
                a_mount_covers_that_of_an_image,
             ],

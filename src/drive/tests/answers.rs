@@ -5,8 +5,9 @@ use crate::cluster::Cluster;
 use crate::drive::driver::{Driver, Options, SLOW_TICK};
 use crate::drive::input::{Call, Done, Effect, Feed, Input};
 use crate::engine::fake::FakeEngine;
-use crate::engine::{Engine, ImageInfo, Observed, ObservedContainer};
+use crate::engine::{Engine, EngineError, ErrorKind, ImageInfo, Observed, ObservedContainer, Status, Verb};
 use crate::event::{EventKind, Outcome, Phase};
+use crate::names::ContainerId;
 
 /// A driver that found component `a` running, with a list and then an inspection of it under way: how the container
 /// looked before it ended, and after.
@@ -83,4 +84,71 @@ async fn an_inspection_from_before_a_list_brings_nobody_back() {
     let (older, newer) = (inspection(&run.before.1), list(&run.after.0));
     assert_eq!(run.enters(newer), [Phase::Failed]);
     assert_eq!(run.enters(older), []);
+}
+
+/// A driver whose create call for `a` is under way when a list shows that somebody else has made and started it.
+struct Overtaken {
+    driver: Driver,
+    id: ContainerId,
+    all: Observed,
+}
+
+impl Overtaken {
+    async fn new() -> Self {
+        let engine = engine(1);
+        let cluster = cluster([http("a")]);
+        let nothing = engine.observe(&cluster.name).await.unwrap();
+        up(&engine, &cluster).await.is(Outcome::Ready);
+        let (all, container) = looks(&engine, &cluster).await;
+        let mut driver = Driver::new(std::sync::Arc::new(cluster), Options::default());
+        driver.step(ms(0), Input::Begin);
+        driver.step(ms(0), Input::Feed(Feed::Subscribed));
+        let image = ImageInfo { id: container.image_id.clone(), ..ImageInfo::default() };
+        driver.step(ms(1), Input::Done(Done::Image("image".into(), Ok(Some(image)))));
+        driver.step(ms(2), Input::Done(list(&nothing)));
+        let network = Done::NetworkCreated("default".parse().unwrap(), Ok(all.networks[0].id.clone()));
+        let makes = driver.step(ms(3), Input::Done(network));
+        assert!(makes.iter().any(|effect| matches!(effect, Effect::Call(Call::Create(_)))), "{makes:?}");
+        driver.step(ms(3) + SLOW_TICK, Input::Tick);
+        driver.step(ms(4) + SLOW_TICK, Input::Done(list(&all)));
+        assert_eq!(driver.phases()[&name("a")], Phase::Started);
+        Self { driver, id: container.id, all }
+    }
+
+    /// What follows from a list in which it has another container, which doesn't run yet.
+    fn is_made_anew(&mut self, mut all: Observed) -> Vec<Effect> {
+        all.containers[0].id = ContainerId::new("f".repeat(64)).unwrap();
+        all.containers[0].state.status = Status::Created;
+        all.containers[0].state.started_at = None;
+        self.driver.step(ms(5) + SLOW_TICK, Input::Done(Done::Created(name("a"), Ok(self.id.clone()))));
+        self.driver.step(ms(5) + SLOW_TICK * 2, Input::Tick);
+        self.driver.step(ms(6) + SLOW_TICK * 2, Input::Done(list(&all)))
+    }
+
+    fn ends(&mut self, result: Result<ContainerId, ErrorKind>) -> Phase {
+        let verb = Verb::Create("a".into());
+        let result = result.map_err(|kind| EngineError { verb, kind, message: "by a test".into() });
+        self.driver.step(ms(5) + SLOW_TICK, Input::Done(Done::Created(name("a"), result)));
+        self.driver.phases()[&name("a")]
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_create_call_takes_nothing_back_that_was_seen_meanwhile() {
+    let late = ErrorKind::Timeout(secs(30));
+    assert_eq!(Overtaken::new().await.ends(Err(late)), Phase::Started);
+    assert_eq!(Overtaken::new().await.ends(Err(ErrorKind::NameTaken)), Phase::Started);
+    let mut run = Overtaken::new().await;
+    let own = run.id.clone();
+    assert_eq!(run.ends(Ok(own)), Phase::Started);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_ran_and_has_another_container_now_is_started_again() {
+    let mut run = Overtaken::new().await;
+    let all = run.all.clone();
+    let starts = run.is_made_anew(all);
+    let is_start = |effect: &Effect| matches!(effect, Effect::Call(Call::Start(..)));
+    assert!(starts.iter().any(is_start), "{starts:?}");
+    assert_eq!(run.driver.phases()[&name("a")], Phase::Starting);
 }

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::{Cluster, Component, Gate, GateCondition, HealthCheck, Probe, ProbeAction, sample};
 use crate::drive::driver::{Driver, Options};
-use crate::drive::shell;
+use crate::drive::input::Input;
 use crate::drive::stop::{StopRequest, stop};
+use crate::drive::{machine, shell};
 use crate::engine::fake::{Call, FakeEngine, Op};
 use crate::engine::{Attach, CreateContainer, labels};
 use crate::event::{Event, EventKind, Failure, Outcome, Phase};
@@ -110,14 +112,38 @@ pub(super) async fn run(
     options: Options,
     interrupt: impl Future<Output = ()>,
 ) -> Ran {
+    let watch = |_: &Driver, _: &Input| ControlFlow::Continue(());
+    watched(engine, cluster, options, interrupt, watch).await.expect("nobody kills it")
+}
+
+/// The same, with somebody who sees every input and may kill it there, as `kill -9` would: None.
+pub(super) async fn watched(
+    engine: &FakeEngine,
+    cluster: &Cluster,
+    options: Options,
+    interrupt: impl Future<Output = ()>,
+    watch: impl FnMut(&Driver, &Input) -> ControlFlow<()>,
+) -> Option<Ran> {
     let began = engine.now();
     let mut events = Vec::new();
     let driver = Driver::new(Arc::new(cluster.clone()), options);
-    let run =
-        shell::run(driver, engine.clone(), FakeProber::new(engine.clone()), interrupt, |event| events.push(event));
-    let end = tokio::time::timeout(LIMIT, run).await.expect("a run ends");
+    let prober = FakeProber::new(engine.clone());
+    let run = shell::run_watched(driver, engine.clone(), prober, interrupt, |event| events.push(event), watch);
+    let end = tokio::time::timeout(LIMIT, run).await.expect("a run ends").continue_value()?;
     let (outcome, steps, running_here) = (end.outcome, end.steps, end.running_here);
-    Ran { outcome, events, steps, running_here, took: engine.now() - began }
+    let ran = Ran { outcome, events, steps, running_here, took: engine.now() - began };
+    ran.follows_the_phase_machine();
+    Some(ran)
+}
+
+/// Lets `up` take so many inputs, then kills it. Some if it ended before.
+pub(super) async fn killed_at(engine: &FakeEngine, cluster: &Cluster, options: Options, inputs: u64) -> Option<Ran> {
+    let mut seen = 0;
+    let watch = |_: &Driver, _: &Input| {
+        seen += 1;
+        if seen > inputs { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    watched(engine, cluster, options, pending(), watch).await
 }
 
 /// Lets `up` run for `cut`, then kills it as `kill -9` would. Some if it ended before.
@@ -153,6 +179,29 @@ impl Ran {
             _ => None,
         };
         self.events.iter().filter_map(of).collect()
+    }
+
+    /// Every change of phase that it told, in order: from which to which.
+    pub(super) fn transitions(&self) -> Vec<(&ComponentName, Phase, Phase)> {
+        let mut now: BTreeMap<&ComponentName, Phase> = BTreeMap::new();
+        let change = |event| match event {
+            &Event { kind: EventKind::PhaseChanged { ref component, phase, .. }, .. } => Some((component, phase)),
+            _ => None,
+        };
+        let changes = self.events.iter().filter_map(change);
+        changes.map(|(at, to)| (at, now.insert(at, to).unwrap_or(Phase::Pending), to)).collect()
+    }
+
+    /// The phase that each component was in at the end, of those that ever changed it.
+    pub(super) fn last_phases(&self) -> BTreeMap<&ComponentName, Phase> {
+        self.transitions().into_iter().map(|(component, _, to)| (component, to)).collect()
+    }
+
+    #[track_caller]
+    fn follows_the_phase_machine(&self) {
+        for (component, from, to) in self.transitions() {
+            assert!(machine::allows(from, to), "{component}: {from} -> {to}\n{}", self.story());
+        }
     }
 
     /// When it first entered a phase.
@@ -239,7 +288,7 @@ pub(super) fn create_request(component: &Component, network_id: &str) -> CreateC
             aliases: vec![],
             fail_fast: true,
         }],
-        volume_names: BTreeMap::new(),
+        volumes: BTreeMap::new(),
         hosts: vec![],
         publish_address: std::net::Ipv4Addr::LOCALHOST.into(),
         carried_volumes: BTreeMap::new(),

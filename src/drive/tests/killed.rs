@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::harness::*;
 use crate::cluster::{Cluster, GateCondition};
-use crate::engine::fake::{Behaviour, FakeEngine};
+use crate::engine::fake::{Behaviour, FakeEngine, Faults};
 use crate::engine::{CreateNetwork, Engine};
 use crate::event::Outcome;
 use crate::plan::request;
@@ -52,6 +52,53 @@ async fn down_leaves_nothing() {
         stop_all(&engine, &cluster, &down()).await.is(Outcome::Ready);
         assert!(engine.containers().is_empty(), "cut at {cut} ms");
         assert_eq!(engine.networks_and_volumes(), (vec![], vec![]), "cut at {cut} ms");
+    }
+}
+
+/// Whether the calls of the one that died reach the engine all the same.
+const CALLS_ARRIVE: [f64; 3] = [0.0, 0.5, 1.0];
+
+#[tokio::test(start_paused = true)]
+async fn between_any_two_steps_up_again_is_ready() {
+    for lost_request in CALLS_ARRIVE {
+        let mut steps = 0;
+        while let (engine, cluster) = scene(steps)
+            && let engine = engine.faults(Faults { lost_request, ..Faults::none() })
+            && killed_at(&engine, &cluster, Default::default(), steps).await.is_none()
+        {
+            let ran = up(&engine, &cluster).await.is(Outcome::Ready);
+            assert_eq!(engine.containers().len(), 5, "killed after {steps} steps\n{}", ran.story());
+            assert_eq!(engine.networks_and_volumes().0.len(), 1, "killed after {steps} steps");
+            assert!(engine.violations().is_empty(), "killed after {steps} steps: {:?}", engine.violations());
+            steps += 1;
+        }
+        assert!(steps > 50, "a run has more steps than {steps}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn between_any_two_steps_of_a_replacement_up_again_is_ready() {
+    for lost_request in CALLS_ARRIVE {
+        let mut steps = 0;
+        loop {
+            let (engine, mut cluster) = scene(steps);
+            let engine = engine.faults(Faults { lost_request, ..Faults::none() });
+            up(&engine, &cluster).await.is(Outcome::Ready);
+            let before = fingerprint(&engine);
+            for name in ["a", "far"] {
+                cluster.components.get_mut(name).unwrap().config_hash = "second".into();
+            }
+            if killed_at(&engine, &cluster, Default::default(), steps).await.is_some() {
+                break;
+            }
+            let ran = up(&engine, &cluster).await.is(Outcome::Ready);
+            let after = fingerprint(&engine);
+            let kept = before.iter().filter(|(id, started)| after.get(*id) == Some(*started)).count();
+            assert_eq!((after.len(), kept), (5, 3), "killed after {steps} steps\n{}", ran.story());
+            assert!(engine.violations().is_empty(), "killed after {steps} steps: {:?}", engine.violations());
+            steps += 1;
+        }
+        assert!(steps > 30, "a run has more steps than {steps}");
     }
 }
 

@@ -1,10 +1,11 @@
 //! `up` on a cluster that runs already.
 
 use super::harness::*;
-use crate::cluster::{Cluster, Component, GateCondition, RestartPolicy};
+use crate::cluster::{Cluster, Component, GateCondition, Mount, MountKind, RestartPolicy};
 use crate::drive::driver::Options;
+use crate::drive::stop::StopRequest;
 use crate::engine::fake::{Behaviour, FakeEngine, Latency, Op};
-use crate::engine::{ImageInfo, ObservedContainer};
+use crate::engine::{Engine, ImageInfo, ObservedContainer};
 use crate::event::{EventKind, Outcome, Phase};
 
 fn find(engine: &FakeEngine, component: &str) -> ObservedContainer {
@@ -268,4 +269,21 @@ async fn orphans_stay_unless_they_are_to_go() {
     assert!(ran.warnings().is_empty(), "{}", ran.story());
     let left: Vec<_> = engine.containers().into_iter().map(|container| container.component).collect();
     assert_eq!(left, [name("a")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_whose_network_was_pruned_while_it_rested_is_replaced_and_keeps_its_volume() {
+    let mut keeper = http("a");
+    keeper.spec.mounts.push(Mount { target: "/data".into(), kind: MountKind::Anonymous, read_only: false });
+    let (engine, cluster) = (engine(1), cluster([keeper, http("b")]));
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    let volumes = engine.networks_and_volumes().1;
+    let request = StopRequest { remove: false, volumes: false, ..down() };
+    stop_all(&engine, &cluster, &request).await.is(Outcome::Ready);
+    let observed = engine.observe(&cluster.name).await.unwrap();
+    engine.remove_network(&observed.networks[0].id).await.unwrap();
+    let ran = up(&engine, &cluster).await.is(Outcome::Ready);
+    assert!(ran.took < secs(3), "{:?}\n{}", ran.took, ran.story());
+    assert_eq!(engine.containers().len(), 2, "{}", ran.story());
+    assert_eq!(engine.networks_and_volumes().1, volumes, "{}", ran.story());
 }

@@ -165,3 +165,22 @@ async fn down_gets_through_a_bad_day() {
         assert!(engine.violations().is_empty());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_down_that_another_run_undoes_all_the_time_says_what_is_there_again() {
+    let (engine, cluster) = (engine(1), cluster([http("a")]));
+    let labels = crate::plan::request::base_labels(&cluster, "other");
+    let volume =
+        crate::engine::CreateVolume { name: "again".into(), labels, driver: None, driver_opts: Default::default() };
+    let other = engine.clone();
+    let again = async {
+        loop {
+            other.create_volume(&volume).await.unwrap();
+        }
+    };
+    let request = down();
+    let ran = tokio::select! { ran = stop_all(&engine, &cluster, &request) => ran, () = again => unreachable!() };
+    let ran = ran.is(Outcome::Failed);
+    assert_eq!(ran.failures()[0].what, "there again after 5 rounds: again");
+    assert!(ran.failures()[0].hint.as_ref().unwrap().contains("another run"), "{}", ran.story());
+}

@@ -19,7 +19,7 @@ pub(in crate::engine::docker) fn request() -> CreateContainer {
         health_disabled: false,
         labels: BTreeMap::new(),
         networks: Vec::new(),
-        volume_names: BTreeMap::new(),
+        volumes: BTreeMap::new(),
         hosts: Vec::new(),
         publish_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         carried_volumes: BTreeMap::new(),

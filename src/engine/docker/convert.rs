@@ -45,6 +45,7 @@ pub(super) fn container(inspected: ContainerInspectResponse) -> Option<ObservedC
         anonymous_volumes: anonymous_volumes(inspected.mounts.unwrap_or_default(), &labels),
         created_at: time(inspected.created.as_deref()),
         host_network: host.network_mode.as_deref() == Some("host"),
+        lost_network: false,
         id,
         name,
         labels,

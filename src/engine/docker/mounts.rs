@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use bollard::models::{Mount as EngineMount, MountBindOptions, MountType, MountVolumeOptions};
+use bollard::models::{
+    Mount as EngineMount, MountBindOptions, MountType, MountVolumeOptions, MountVolumeOptionsDriverConfig,
+};
 
 use super::connect::ApiVersion;
 use crate::cluster::{Mount, MountKind};
-use crate::engine::CreateContainer;
+use crate::engine::{CreateContainer, CreateVolume};
 
 /// Mounts in the engine's three forms.
 #[derive(Debug, Default, PartialEq)]
@@ -37,11 +39,15 @@ fn add(all: &mut Mounts, mount: &Mount, request: &CreateContainer, api: ApiVersi
     let Mount { target, kind, read_only } = mount;
     match kind {
         MountKind::Volume { key, nocopy } => {
-            let name = request
-                .volume_names
+            let named = request
+                .volumes
                 .get(key.as_str())
                 .ok_or_else(|| format!("the volume {key} of {target} has no name in the engine"))?;
-            all.mounts.push(volume(target, Some(name), *nocopy, *read_only));
+            let mut mount = volume(target, Some(&named.name), *nocopy, *read_only);
+            if !named.labels.is_empty() {
+                mount.volume_options = Some(made_again(named, *nocopy));
+            }
+            all.mounts.push(mount);
         }
         MountKind::Anonymous => {
             all.mounts.push(volume(target, request.carried_volumes.get(target), false, *read_only));
@@ -73,6 +79,21 @@ fn volume(target: &str, name: Option<&String>, nocopy: bool, read_only: bool) ->
         typ: Some(MountType::VOLUME),
         read_only: Some(read_only),
         volume_options: nocopy.then(|| MountVolumeOptions { no_copy: Some(true), ..Default::default() }),
+        ..Default::default()
+    }
+}
+
+/// How the engine makes a volume that was removed since it was made; of one that is there it says nothing.
+fn made_again(volume: &CreateVolume, nocopy: bool) -> MountVolumeOptions {
+    let map = |of: &BTreeMap<String, String>| of.clone().into_iter().collect::<HashMap<_, _>>();
+    let has_driver = volume.driver.is_some() || !volume.driver_opts.is_empty();
+    MountVolumeOptions {
+        no_copy: nocopy.then_some(true),
+        labels: Some(map(&volume.labels)),
+        driver_config: has_driver.then(|| MountVolumeOptionsDriverConfig {
+            name: volume.driver.clone(),
+            options: Some(map(&volume.driver_opts)),
+        }),
         ..Default::default()
     }
 }
@@ -112,6 +133,15 @@ mod tests {
         Mount { target: target.into(), kind, read_only: false }
     }
 
+    fn data(labels: &[(&str, &str)]) -> CreateVolume {
+        CreateVolume {
+            name: "shop_data".into(),
+            labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            driver: None,
+            driver_opts: BTreeMap::new(),
+        }
+    }
+
     fn bind_of(create: bool) -> Mount {
         mount("/b", MountKind::Bind { source: "/host/b".into(), create })
     }
@@ -142,7 +172,7 @@ mod tests {
     fn anonymous_volumes_are_carried_over() {
         let mut request = request();
         let key = VolumeKey::new("data").unwrap();
-        request.volume_names.insert("data".into(), "shop_data".into());
+        request.volumes.insert("data".into(), data(&[("ours", "yes")]));
         request.spec.mounts = vec![
             mount("/anon", MountKind::Anonymous),
             mount("/fresh", MountKind::Anonymous),
@@ -156,6 +186,18 @@ mod tests {
             all.mounts.iter().map(|m| (m.target.as_deref().unwrap(), m.source.as_deref().unwrap_or(""))).collect();
         assert_eq!(pairs, [("/anon", "v1"), ("/fresh", ""), ("/data", "shop_data"), ("/image", "v2")]);
         assert_eq!(carried(&request), ["v1", "v2"]);
+        let options = all.mounts[2].volume_options.as_ref().unwrap();
+        assert_eq!(options.no_copy, Some(true));
+        assert_eq!(options.labels.as_ref().unwrap()["ours"], "yes", "it is made again with our labels");
+    }
+
+    #[test]
+    fn an_external_volume_gets_no_labels() {
+        let mut request = request();
+        request.volumes.insert("data".into(), data(&[]));
+        let key = VolumeKey::new("data").unwrap();
+        request.spec.mounts = vec![mount("/data", MountKind::Volume { key, nocopy: false })];
+        assert_eq!(of_container(&request, ApiVersion::OLDEST).unwrap().mounts[0].volume_options, None);
     }
 
     #[test]

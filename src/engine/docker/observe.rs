@@ -40,6 +40,7 @@ impl DockerEngine {
         observed.name_components();
         self.sort_networks(cluster, &networks, &mut observed);
         sort_volumes(cluster, volumes.volumes.unwrap_or_default(), &mut observed);
+        observed.find_lost_networks();
         Ok(observed)
     }
 

@@ -29,7 +29,7 @@ pub(super) struct OpenCall {
 impl Drop for OpenCall {
     fn drop(&mut self) {
         let entry = self.entry;
-        self.engine.with(|world| world.close_call(entry, Outcome::Dropped));
+        self.engine.with(|world| world.drop_call(entry));
     }
 }
 
@@ -103,7 +103,8 @@ impl FakeEngine {
             if let Some(after) = fate.effect {
                 world.after(after, move |world| {
                     // An engine that restarted meanwhile never saw the request, unless it was late anyway.
-                    if world.up && (world.epoch == epoch || after >= world.latency.limit) {
+                    let arrives = world.epoch == epoch || after >= world.latency.limit;
+                    if world.up && arrives && !world.lost.contains(&entry) {
                         let _ = answer.send(world.take_effect(entry, effect));
                     }
                 });
@@ -129,6 +130,14 @@ impl FakeEngine {
     ) -> Result<T> {
         let (open, answer) = self.call(subject, effect).await;
         open.close(answer)
+    }
+}
+
+/// "There is no such thing" is an answer for some calls.
+fn or_gone<T>(answer: Result<T>, instead: T) -> Result<T> {
+    match answer {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(instead),
+        other => other,
     }
 }
 
@@ -193,7 +202,8 @@ impl Engine for FakeEngine {
     async fn inspect(&self, id: &ContainerId) -> Result<Option<ObservedContainer>> {
         let subject = Self::on(Op::Inspect, Verb::Inspect, id);
         let id = id.clone();
-        self.simple(subject, move |world| Ok(world.containers.get(&id).and_then(|at| at.observed()))).await
+        let look = move |world: &mut World| Ok(world.containers.get(&id).and_then(|at| at.observed()));
+        or_gone(self.simple(subject, look).await, None)
     }
 
     fn events(&self, cluster: &ClusterName) -> BoxStream<'static, Result<EngineEvent>> {
@@ -203,7 +213,7 @@ impl Engine for FakeEngine {
     async fn image(&self, reference: &str) -> Result<Option<ImageInfo>> {
         let name = reference.to_owned();
         let subject = Self::subject(Op::Image, Verb::FindImage, reference);
-        self.simple(subject, move |world| Ok(world.find_image(&name))).await
+        or_gone(self.simple(subject, move |world| Ok(world.find_image(&name))).await, None)
     }
 
     fn pull(&self, reference: &str) -> BoxStream<'static, Result<Progress>> {
@@ -223,7 +233,7 @@ impl Engine for FakeEngine {
     async fn remove_network(&self, id: &str) -> Result<()> {
         let network = id.to_owned();
         let subject = Self::subject(Op::RemoveNetwork, Verb::RemoveNetwork, id);
-        self.simple(subject, move |world| world.drop_network(&network)).await
+        or_gone(self.simple(subject, move |world| world.drop_network(&network)).await, ())
     }
 
     async fn members(&self, network_id: &str) -> Result<Vec<String>> {
@@ -260,7 +270,7 @@ impl Engine for FakeEngine {
     async fn remove_volume(&self, name: &str) -> Result<()> {
         let volume = name.to_owned();
         let subject = Self::subject(Op::RemoveVolume, Verb::RemoveVolume, name);
-        self.simple(subject, move |world| world.drop_volume(&volume)).await
+        or_gone(self.simple(subject, move |world| world.drop_volume(&volume)).await, ())
     }
 
     async fn create_container(&self, request: &CreateContainer) -> Result<ContainerId> {
@@ -319,7 +329,7 @@ impl Engine for FakeEngine {
             Ok(_) => open.until(|world| (!world.containers.contains_key(id)).then_some(())).await,
             Err(trouble) => Err(trouble),
         };
-        open.close(answer)
+        or_gone(open.close(answer), ())
     }
 
     async fn rename(&self, id: &ContainerId, name: &str) -> Result<()> {

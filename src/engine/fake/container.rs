@@ -159,6 +159,7 @@ impl Container {
             anonymous_volumes: self.anonymous.clone(),
             created_at: Some(timestamp(self.created_at)),
             host_network: request.spec.network_mode.as_deref() == Some("host"),
+            lost_network: false,
         })
     }
 

@@ -154,7 +154,7 @@ impl FakeEngine {
         self.set(|world| world.volumes.entry(name.to_owned()).or_default().anonymous = false)
     }
 
-    fn set<T>(self, change: impl FnOnce(&mut World) -> T) -> Self {
+    pub(super) fn set<T>(self, change: impl FnOnce(&mut World) -> T) -> Self {
         let _ = change(&mut self.shared.world.lock().unwrap_or_else(PoisonError::into_inner));
         self
     }

@@ -15,6 +15,8 @@ pub struct Faults {
     pub lost_reply: f64,
     /// Probability that a call gets no answer: a third never takes effect, a third did, a third does so later.
     pub timeout: f64,
+    /// Probability that a call which its caller drops (by dying, perhaps) and which hasn't taken effect never does.
+    pub lost_request: f64,
     /// The classes of failure to draw from. `NotFound` isn't among the presets': callers may take the engine's word for
     /// it that something is gone.
     pub kinds: Vec<ErrorKind>,
@@ -34,6 +36,8 @@ pub struct Faults {
     pub engine_restart: Option<Duration>,
     /// How long the engine is away when it restarts.
     pub downtime: Duration,
+    /// Containers outlive the engine's restarts.
+    pub live_restore: bool,
     /// Mean time until a running component crashes by itself; None: never.
     pub crash: Option<Duration>,
     /// Nothing fails from this moment of the world on.
@@ -48,6 +52,7 @@ impl Faults {
             call_failure: 0.0,
             lost_reply: 0.0,
             timeout: 0.0,
+            lost_request: 0.0,
             kinds: vec![ErrorKind::Unreachable, ErrorKind::Internal, ErrorKind::Conflict],
             event_loss: 0.0,
             event_double: 0.0,
@@ -57,6 +62,7 @@ impl Faults {
             stream_break: None,
             engine_restart: None,
             downtime: Duration::from_secs(2),
+            live_restore: false,
             crash: None,
             until: Duration::MAX,
         }
@@ -146,7 +152,11 @@ impl World {
         }
         let faults = &self.faults;
         let kinds = if faults.kinds.is_empty() { &[ErrorKind::Internal][..] } else { &faults.kinds[..] };
-        let kind = kinds[usize::try_from(pick % kinds.len() as u64).unwrap_or(0)].clone();
+        let kind = match &kinds[usize::try_from(pick % kinds.len() as u64).unwrap_or(0)] {
+            // A list has no single thing that could be missing.
+            ErrorKind::NotFound if matches!(op, Op::Observe | Op::Events) => ErrorKind::Internal,
+            kind => kind.clone(),
+        };
         let fails = faults.call_failure;
         let loses = fails + faults.lost_reply;
         let hangs = loses + if op == Op::Events { 0.0 } else { faults.timeout };
@@ -161,6 +171,11 @@ impl World {
         } else {
             true_fate
         }
+    }
+
+    /// Draws whether a call that was dropped before its effect is lost.
+    pub(super) fn draw_lost_request(&mut self) -> bool {
+        self.drops_rng.chance(self.faults.lost_request) && self.faults_are_on()
     }
 
     /// Draws what becomes of an event.
@@ -207,7 +222,7 @@ impl World {
         }
     }
 
-    /// The engine goes away for a while; running containers die with it.
+    /// The engine goes away for a while; running containers die with it, unless they are told to outlive it.
     pub(super) fn restart_engine(&mut self, downtime: Duration) {
         if !self.up {
             return;
@@ -215,10 +230,15 @@ impl World {
         self.up = false;
         self.epoch += 1;
         self.break_streams();
-        self.end_all_runs();
-        self.after(downtime, |world| {
+        let outlived = self.faults.live_restore;
+        if !outlived {
+            self.end_all_runs();
+        }
+        self.after(downtime, move |world| {
             world.up = true;
-            world.resume_by_policy();
+            if !outlived {
+                world.resume_by_policy();
+            }
         });
     }
 }

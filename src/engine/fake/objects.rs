@@ -164,7 +164,7 @@ impl World {
     }
 
     /// Volumes of a new container: the named ones, and by mount point its own. As in the real engine, a named volume
-    /// that isn't there is made without a word (and without labels).
+    /// that isn't there is made without a word.
     fn mount(&mut self, request: &CreateContainer, image: &ImageInfo) -> (Vec<String>, BTreeMap<String, String>) {
         let mut named = Vec::new();
         let mut own = BTreeMap::new();
@@ -174,9 +174,9 @@ impl World {
             targets.push(&mount.target);
             match &mount.kind {
                 MountKind::Volume { key, .. } => {
-                    let name = request.volume_names.get(key.as_str()).map_or(key.as_str(), String::as_str);
-                    self.volumes.entry(name.to_owned()).or_default();
-                    named.push(name.to_owned());
+                    let Some(volume) = request.volumes.get(key.as_str()) else { continue };
+                    self.make_volume(volume);
+                    named.push(volume.name.clone());
                 }
                 MountKind::Anonymous => wanted.push(&mount.target),
                 MountKind::Bind { .. } | MountKind::Tmpfs { .. } => {}
@@ -231,6 +231,7 @@ impl World {
             subnets_in_use: self.subnets_in_use(),
         };
         observed.name_components();
+        observed.find_lost_networks();
         observed
     }
 }

@@ -28,7 +28,7 @@ fn request(component: &str) -> CreateContainer {
         health_disabled: false,
         labels: BTreeMap::from([label(labels::CLUSTER, "c"), label(labels::COMPONENT, component)]),
         networks: Vec::new(),
-        volume_names: BTreeMap::new(),
+        volumes: BTreeMap::new(),
         hosts: Vec::new(),
         publish_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         carried_volumes: BTreeMap::new(),

@@ -58,6 +58,7 @@ pub(super) struct World {
     pub(super) events_rng: Rng,
     pub(super) chaos_rng: Rng,
     pub(super) ids_rng: Rng,
+    pub(super) drops_rng: Rng,
     pub(super) behaviours: BTreeMap<String, Behaviour>,
     pub(super) programs: BTreeMap<String, Program>,
     pub(super) images: BTreeMap<String, Image>,
@@ -83,6 +84,8 @@ pub(super) struct World {
     /// Calls made until then get no answer.
     pub(super) silent_until: Duration,
     pub(super) calls: Vec<Call>,
+    /// Those of them that were dropped and never reach the engine.
+    pub(super) lost: BTreeSet<usize>,
     pub(super) changes: Vec<Change>,
     pub(super) violations: Vec<String>,
 }
@@ -103,6 +106,7 @@ impl World {
             events_rng: Rng::new(seed, 2),
             chaos_rng: Rng::new(seed, 3),
             ids_rng: Rng::new(seed, 4),
+            drops_rng: Rng::new(seed, 5),
             behaviours: BTreeMap::new(),
             programs: BTreeMap::new(),
             images: BTreeMap::new(),
@@ -124,6 +128,7 @@ impl World {
             up: true,
             silent_until: Duration::ZERO,
             calls: Vec::new(),
+            lost: BTreeSet::new(),
             changes: Vec::new(),
             violations: Vec::new(),
         };
@@ -222,6 +227,17 @@ impl World {
         if let Some(call) = self.calls.get_mut(entry).filter(|call| call.ended.is_none()) {
             call.ended = Some(now);
             call.outcome = outcome;
+        }
+    }
+
+    /// The caller of a call is gone, which the engine may or may not have heard of by then.
+    pub(super) fn drop_call(&mut self, entry: usize) {
+        let is_open = self.calls.get(entry).is_some_and(|call| call.ended.is_none());
+        if is_open {
+            self.close_call(entry, Outcome::Dropped);
+            if self.draw_lost_request() {
+                self.lost.insert(entry);
+            }
         }
     }
 

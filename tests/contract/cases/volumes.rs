@@ -21,7 +21,7 @@ pub(crate) async fn one_in_use_stays<E: Engine>(cx: &Cx<E>) {
     let name = cx.volume("v").await;
     let mut request = cx.request("a", &[]);
     let key = VolumeKey::new("v").unwrap();
-    request.volume_names.insert("v".to_owned(), name.clone());
+    request.volumes.insert("v".to_owned(), cx.volume_request("v"));
     let kind = MountKind::Volume { key, nocopy: false };
     request.spec.mounts.push(Mount { target: "/data".to_owned(), kind, read_only: false });
     let id = cx.create(&request).await.unwrap();
@@ -30,6 +30,20 @@ pub(crate) async fn one_in_use_stays<E: Engine>(cx: &Cx<E>) {
     cx.engine.remove(&id, true).await.unwrap();
     let seen = cx.engine.observe(&cx.cluster).await.unwrap().volumes;
     assert_eq!(seen.len(), 1, "a named volume outlives its container");
+}
+
+pub(crate) async fn one_that_was_removed_meanwhile_is_ours_again<E: Engine>(cx: &Cx<E>) {
+    let name = cx.volume("v").await;
+    cx.engine.remove_volume(&name).await.unwrap();
+    let mut request = cx.request("a", &[]);
+    let key = VolumeKey::new("v").unwrap();
+    request.volumes.insert("v".to_owned(), cx.volume_request("v"));
+    let kind = MountKind::Volume { key, nocopy: false };
+    request.spec.mounts.push(Mount { target: "/data".to_owned(), kind, read_only: false });
+    cx.create(&request).await.unwrap();
+    let seen = cx.engine.observe(&cx.cluster).await.unwrap().volumes;
+    assert_eq!(seen.iter().map(|volume| volume.name.as_str()).collect::<Vec<_>>(), [name.as_str()]);
+    assert_eq!(seen[0].labels, cx.labels());
 }
 
 fn with_anonymous<E: Engine>(cx: &Cx<E>, component: &str) -> CreateContainer {

@@ -27,6 +27,12 @@ impl Dice {
         self.from(0, 99) < chance
     }
 
+    /// From `least` to `most`, small ones more often.
+    pub(super) fn between_small(&mut self, least: u64, most: u64) -> u64 {
+        let most = self.from(least, most);
+        self.from(least, most)
+    }
+
     /// Milliseconds, small ones more often.
     pub(super) fn ms(&mut self, most: u64) -> Duration {
         let most = self.from(0, most);

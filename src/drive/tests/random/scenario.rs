@@ -1,21 +1,39 @@
 //! A random cluster, how its components behave, and what goes wrong.
 
-use std::collections::BTreeSet;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
+use super::coverage::Coverage;
 use super::dice::Dice;
+use super::more;
 use crate::cluster::{Cluster, Component, GateCondition, Probe, ProbeAction, RestartPolicy, StartMode};
 use crate::drive::driver::Options;
 use crate::drive::tests::harness::*;
-use crate::engine::fake::{Behaviour, FakeEngine, Faults, Latency};
+use crate::engine::fake::{Behaviour, FakeEngine, Faults, Latency, Meddling};
+use crate::names::ComponentName;
+
+/// Which scenarios a number stands for: seeds that found something are kept with the edition that they found it in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Seed {
+    pub(super) number: u64,
+    /// The first had no company: see [`Company`], nor anything else that `draw_more` draws.
+    pub(super) edition: u8,
+}
+
+/// The present edition.
+pub(super) const EDITION: u8 = 2;
 
 /// What is played.
 pub(super) struct Scenario {
+    pub(super) seed: Seed,
     pub(super) cluster: Cluster,
     pub(super) engine: FakeEngine,
     pub(super) options: Options,
-    /// Components crash by themselves while faults last: a run may fail for that.
-    pub(super) crashes: bool,
+    /// A run may fail while faults last: components crash by themselves, somebody stops them, or the engine says that
+    /// things are gone which aren't.
+    pub(super) may_fail: bool,
     /// Calls may take effect long after they were given up.
     pub(super) late_effects: bool,
     /// Faults end here.
@@ -24,14 +42,75 @@ pub(super) struct Scenario {
     pub(super) doomed: BTreeSet<String>,
     /// Convoke is killed after these times, one after another.
     pub(super) cuts: Vec<Duration>,
+    /// Then it is killed after so many inputs, one run after another.
+    pub(super) deaths: Vec<u64>,
     /// After these times, one after another, somebody else removes a container.
     pub(super) vandalism: Vec<Duration>,
+    /// What somebody else does, each so long after the last.
+    pub(super) meddling: Vec<(Duration, ComponentName, Meddling)>,
+    /// Another convoke at the same time.
+    pub(super) company: Option<(Duration, Company)>,
     /// Between two runs the configuration of these changes.
     pub(super) changes: Vec<String>,
+    /// Between two runs these are taken out of the file.
+    pub(super) replicas: Vec<ComponentName>,
+    /// Those that were taken out, and are left alone.
+    pub(super) orphans: BTreeSet<ComponentName>,
+    /// Ready and unready by turns.
+    pub(super) flapping: BTreeSet<ComponentName>,
+    /// They are well again when faults end.
+    pub(super) recovering: Vec<(ComponentName, Behaviour)>,
+    /// What isn't of this cluster.
+    pub(super) strangers: Vec<String>,
+    /// Inputs of the present run since faults ended.
+    pub(super) calm_steps: Cell<u64>,
+    pub(super) coverage: RefCell<Coverage>,
 }
 
-pub(super) fn draw(seed: u64) -> Scenario {
-    let mut dice = Dice::new(seed);
+/// Another convoke at the same cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Company {
+    Up,
+    Down,
+}
+
+impl fmt::Display for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.edition {
+            EDITION => write!(f, "{}", self.number),
+            edition => write!(f, "{}@{edition}", self.number),
+        }
+    }
+}
+
+impl fmt::Display for Scenario {
+    /// Which it is, and what goes wrong in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let components: Vec<String> = self.cluster.components.keys().map(ToString::to_string).collect();
+        write!(f, "seed {} ({}; faults until {:?}", self.seed, components.join(" "), self.until)?;
+        write!(f, "; killed at {:?} and after {:?} inputs", self.cuts, self.deaths)?;
+        write!(f, "; meddling {:?}; company {:?}; doomed {:?})", self.meddling, self.company, self.doomed)
+    }
+}
+
+impl Scenario {
+    /// The scenario and a run's story, for a failed assertion.
+    pub(super) fn tell(&self, ran: &Ran) -> String {
+        format!("{self}\n{}", ran.story())
+    }
+
+    pub(super) fn is_job(&self, name: &ComponentName) -> bool {
+        self.cluster.components.get(name).is_some_and(|component| component.completes)
+    }
+
+    /// Whether convoke is killed somewhere in it.
+    pub(super) fn has_died(&self) -> bool {
+        !self.cuts.is_empty() || !self.deaths.is_empty()
+    }
+}
+
+pub(super) fn draw(seed: Seed) -> Scenario {
+    let mut dice = Dice::new(seed.number);
     let count = dice.from(1, 8);
     let mut components: Vec<Component> = Vec::new();
     let mut behaviours: Vec<Behaviour> = Vec::new();
@@ -47,7 +126,63 @@ pub(super) fn draw(seed: u64) -> Scenario {
     draw_gates(&mut dice, &mut components);
     draw_cycle(&mut dice, &mut components, &mut behaviours);
     let until = Duration::from_millis(dice.from(0, 25_000));
-    let faults = match dice.from(0, 6) {
+    let faults = draw_faults(&mut dice);
+    let may_fail = faults.crash.is_some();
+    let late_effects = faults.timeout > 0.0 && !until.is_zero();
+    let mut engine = engine(seed.number).with_pullable("far", dice.ms(4000)).with_foreign("theirs", None, &[]);
+    if dice.percent(30) {
+        engine = engine.latency(Latency { serial_start: Some(ms(150)), ..Latency::default() });
+    }
+    // One that can't be ready need not take the full five minutes to be called late.
+    let timeout = (!doomed.is_empty()).then(|| secs(60));
+    let options = Options { timeout, ..draw_options(&mut dice, &components) };
+    let cuts = if dice.percent(40) { (0..dice.from(1, 4)).map(|_| dice.ms(3000)).collect() } else { vec![] };
+    let vandalism = if dice.percent(20) { (0..dice.from(1, 3)).map(|_| dice.ms(4000)).collect() } else { vec![] };
+    let changes = components.iter().map(|c| c.name.to_string()).filter(|_| dice.percent(8)).collect();
+    let together = dice.percent(15);
+    let mut scene = Scenario {
+        seed,
+        cluster: cluster(components.clone()),
+        engine,
+        options,
+        may_fail,
+        late_effects,
+        until,
+        doomed,
+        cuts,
+        deaths: vec![],
+        vandalism,
+        meddling: vec![],
+        company: None,
+        changes,
+        replicas: vec![],
+        orphans: BTreeSet::new(),
+        flapping: BTreeSet::new(),
+        recovering: vec![],
+        strangers: vec![],
+        calm_steps: Cell::new(0),
+        coverage: RefCell::default(),
+    };
+    let mut behaviours: BTreeMap<ComponentName, Behaviour> =
+        components.iter().map(|component| component.name.clone()).zip(behaviours).collect();
+    let mut faults = faults.until(until);
+    if seed.edition > 1 {
+        more::draw(&mut Dice::new(seed.number ^ 0x5EED_0002), &mut scene, &mut behaviours, &mut faults);
+    }
+    for (name, behaviour) in behaviours {
+        scene.engine = scene.engine.behave(name.as_str(), behaviour);
+    }
+    scene.engine = scene.engine.faults(faults);
+    if together {
+        scene.cluster.start = StartMode::Together;
+        scene.cluster.components.values_mut().for_each(|component| component.restarts_early_exit = true);
+    }
+    scene.strangers = scene.engine.strangers("test");
+    scene
+}
+
+fn draw_faults(dice: &mut Dice) -> Faults {
+    match dice.from(0, 6) {
         0 => Faults::none(),
         1 => Faults::some(),
         2 => Faults::many(),
@@ -55,29 +190,7 @@ pub(super) fn draw(seed: u64) -> Scenario {
         4 => Faults { crash: None, engine_restart: None, ..Faults::many() },
         5 => Faults { call_failure: 0.1, lost_reply: 0.3, event_loss: 0.3, ..Faults::none() },
         _ => Faults { engine_restart: Some(secs(8)), ..Faults::some() },
-    };
-    let crashes = faults.crash.is_some();
-    let late_effects = faults.timeout > 0.0 && !until.is_zero();
-    let mut engine = engine(seed).with_pullable("far", dice.ms(4000)).with_foreign("theirs", None, &[]);
-    if dice.percent(30) {
-        engine = engine.latency(Latency { serial_start: Some(ms(150)), ..Latency::default() });
     }
-    for (component, behaviour) in components.iter().zip(&behaviours) {
-        engine = engine.behave(component.name.as_str(), behaviour.clone());
-    }
-    let engine = engine.faults(faults.until(until));
-    // One that can't be ready need not take the full five minutes to be called late.
-    let timeout = (!doomed.is_empty()).then(|| secs(60));
-    let options = Options { timeout, ..draw_options(&mut dice, &components) };
-    let cuts = if dice.percent(40) { (0..dice.from(1, 4)).map(|_| dice.ms(3000)).collect() } else { vec![] };
-    let vandalism = if dice.percent(20) { (0..dice.from(1, 3)).map(|_| dice.ms(4000)).collect() } else { vec![] };
-    let changes = components.iter().map(|c| c.name.to_string()).filter(|_| dice.percent(8)).collect();
-    let mut cluster = cluster(components);
-    if dice.percent(15) {
-        cluster.start = StartMode::Together;
-        cluster.components.values_mut().for_each(|component| component.restarts_early_exit = true);
-    }
-    Scenario { cluster, engine, options, crashes, late_effects, until, doomed, cuts, vandalism, changes }
 }
 
 fn draw_options(dice: &mut Dice, components: &[Component]) -> Options {
