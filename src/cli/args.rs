@@ -213,6 +213,12 @@ pub struct Up {
     /// Build images even if they are there
     #[arg(long)]
     pub build: bool,
+    /// Replace all replicas of a service at once, not each when the one before is ready
+    #[arg(long)]
+    pub at_once: bool,
+    /// Show what would be done, and why; do nothing
+    #[arg(long)]
+    pub plan: bool,
     /// Remove components that run in the cluster and that the file doesn't have
     #[arg(long)]
     pub remove_orphans: bool,

@@ -49,6 +49,7 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
         publish_address: publish_address(session, &cluster, args.publish_address, &engine),
         pool: pool(args.pool.as_deref())?,
         rebuild: args.build,
+        replace_at_once: args.at_once,
         remove_orphans: args.remove_orphans,
         ..basic_options(&store, &engine)
     };

@@ -1,5 +1,7 @@
 //! The configuration hash: what has to be equal for a running container to be kept.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -18,6 +20,11 @@ use crate::mask::Masker;
 /// `SECRET_DIGITS`).
 #[must_use]
 pub fn config_hash(component: &Component) -> String {
+    digest_of(&Value::Object(hashed(component)), &component.secrets)
+}
+
+/// What the hash is made of.
+fn hashed(component: &Component) -> Map<String, Value> {
     let mut parts = Map::new();
     insert(&mut parts, "image", &component.image);
     insert(&mut parts, "build", &component.build.as_ref().map(without_passed_args));
@@ -27,8 +34,53 @@ pub fn config_hash(component: &Component) -> String {
     let secrets = &component.secrets;
     parts.insert("files".to_owned(), component.files.iter().map(|of| file(of, secrets)).collect());
     insert(&mut parts, "owners", &component.owners);
+    parts
+}
+
+/// A short digest of each part of the configuration that has a value, as `environment:1a2b3,image:90ab0`. Two of them
+/// tell which parts differ, and so why a container is replaced; few digits, for the reason given at `SECRET_DIGITS`.
+#[must_use]
+pub fn config_parts(component: &Component) -> String {
+    let mut parts = hashed(component);
+    if let Some(Value::Object(spec)) = parts.remove("spec") {
+        parts.extend(spec);
+    }
+    let has_value = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Array(items) => !items.is_empty(),
+        _ => true,
+    };
+    let mut digests: Vec<String> = parts
+        .iter()
+        .filter(|(_, value)| has_value(value))
+        .map(|(key, value)| format!("{key}:{}", &digest_of(value, &component.secrets)[..SECRET_DIGITS]))
+        .collect();
+    digests.sort_unstable();
+    digests.join(",")
+}
+
+/// The parts in which two texts of [`config_parts`] differ, by the names that a Compose file has for them; sorted.
+#[must_use]
+pub fn changed_parts(one: &str, other: &str) -> Vec<String> {
+    let (one, other): (BTreeSet<&str>, BTreeSet<&str>) = (one.split(',').collect(), other.split(',').collect());
+    let differing = one.symmetric_difference(&other).filter_map(|part| part.split_once(':'));
+    let names: BTreeSet<&str> = differing.map(|(key, _)| name_in_file(key)).collect();
+    names.into_iter().map(str::to_owned).collect()
+}
+
+fn name_in_file(key: &str) -> &str {
+    match key {
+        "mounts" => "volumes",
+        "health" | "health_disabled" => "healthcheck",
+        "files" => "configs or secrets",
+        "owners" => "owner",
+        other => other,
+    }
+}
+
+fn digest_of(value: &Value, secrets: &[String]) -> String {
     let mut text = String::new();
-    write_canonical(&Value::Object(parts), &mut text);
+    write_canonical(value, &mut text);
     sha256_hex(conceal(text, secrets).as_bytes())
 }
 
@@ -164,6 +216,30 @@ mod tests {
             change(&mut changed);
             assert!(seen.insert(config_hash(&changed)), "{changed:?}");
         }
+    }
+
+    #[test]
+    fn what_changed_is_told_by_its_name_in_the_file() {
+        let base = sample::component("web", &["default"]);
+        let mut changed = base.clone();
+        changed.image = "other".into();
+        changed.spec.environment.insert("A".into(), Some("1".into()));
+        changed.probes.health_disabled = true;
+        let parts = |component: &Component| config_parts(component);
+        assert_eq!(changed_parts(&parts(&base), &parts(&changed)), ["environment", "healthcheck", "image"]);
+        assert_eq!(changed_parts(&parts(&changed), &parts(&changed)), [""; 0]);
+        // What an older version of convoke made has none.
+        assert_eq!(changed_parts("", ""), [""; 0]);
+    }
+
+    #[test]
+    fn a_secret_stands_in_no_part() {
+        let parts = config_parts(&with_secret("hunter2"));
+        assert!(parts.split(',').all(|part| part.split_once(':').unwrap().1.len() == SECRET_DIGITS), "{parts}");
+        assert_eq!(
+            changed_parts(&parts, &config_parts(&with_secret("hunter3"))),
+            ["configs or secrets", "environment"]
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub use component::{
     NetworkAttachment, PortBinding, Protocol, RestartPolicy, StartMode, Stored, Ulimit, VolumeOwner,
 };
 pub use graph::{Cycle, Graph};
-pub use hash::config_hash;
+pub use hash::{changed_parts, config_hash, config_parts};
 pub use network::{Network, Volume};
 pub use probes::{HealthCheck, Probe, ProbeAction, Probes};
 pub use resolve::{ResolveOptions, resolve};

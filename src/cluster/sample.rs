@@ -26,6 +26,7 @@ pub(crate) fn component(name: &str, networks: &[&str]) -> Component {
         depends_on_label: String::new(),
         boot_hint: None,
         config_hash: String::new(),
+        config_parts: String::new(),
         secrets: vec![],
     }
 }

@@ -89,6 +89,7 @@ impl Driver {
         let standing = Standing::judge(&node.component, self.image_id_of(node), &node.containers);
         match (standing.current, standing.outdated.into_iter().next()) {
             (None, _) => Next::Make,
+            (Some(_), Some(_)) if self.rolls_after(name).is_some() => Next::Nothing,
             (Some(_), Some((old, _))) => Next::Retire(Box::new(old.clone())),
             (Some(current), None) if current.name != node.component.container_name => Next::Rename(current.id.clone()),
             // Never by what may be old: a job that ran meanwhile would run twice.

@@ -47,6 +47,8 @@ pub struct Options {
     pub only: Option<BTreeSet<ComponentName>>,
     /// Build images that the file says how to build even if they are there.
     pub rebuild: bool,
+    /// Replace all replicas of a service at once, rather than each when the one before is ready.
+    pub replace_at_once: bool,
     /// Remove components that run in the cluster and that it doesn't have.
     pub remove_orphans: bool,
     /// The cluster was put together from labels: images aren't looked at, and nothing can be created.
@@ -82,6 +84,7 @@ impl Default for Options {
             boot_times: BTreeMap::new(),
             only: None,
             rebuild: false,
+            replace_at_once: false,
             remove_orphans: false,
             from_labels: false,
         }

@@ -71,6 +71,9 @@ impl Driver {
         if node.containers.is_empty() {
             return self.why_not_made(node).map(|why| Wait::new(why, Vec::new()));
         }
+        if let Some(wait) = self.waits_for_turn(name) {
+            return Some(wait);
+        }
         if let Some(gate) = self.closed_gate(name) {
             let (why, on) = (gates::describe(gate), vec![gate.on.clone()]);
             return Some(Wait { why, on, gate: Some(gates::awaited(gate)) });

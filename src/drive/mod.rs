@@ -28,6 +28,7 @@ mod observe;
 mod probing;
 mod results;
 mod retry;
+mod rolling;
 mod verdict;
 
 #[cfg(test)]

@@ -245,7 +245,7 @@ impl Driver {
         node.containers = containers;
         let standing = diff::Standing::judge(&node.component, image_id, &node.containers);
         let Some(container) = standing.current.cloned() else {
-            let why = standing.outdated.first().map(|(_, why)| *why);
+            let why = standing.outdated.first().map(|(old, why)| why.describe(&node.component, old));
             return self.reflect_absence(name, why);
         };
         if is_first && !is_up(&container) {
@@ -281,14 +281,14 @@ impl Driver {
     }
 
     /// It has no container, or one that has to go: how that one is doesn't matter.
-    fn reflect_absence(&mut self, name: &ComponentName, outdated: Option<&'static str>) {
+    fn reflect_absence(&mut self, name: &ComponentName, outdated: Option<String>) {
         let Some(node) = self.nodes.get_mut(name) else { return };
         node.stop_running();
         node.baseline = None;
         node.outage = false;
         if node.failure.is_none() && node.phase > Phase::Creating {
             self.out.push(super::Effect::Abandon(name.clone()));
-            self.enter(name, Phase::Pending, Some(outdated.unwrap_or("its container is gone").into()));
+            self.enter(name, Phase::Pending, Some(outdated.unwrap_or_else(|| "its container is gone".into())));
         }
     }
 

@@ -12,6 +12,8 @@ pub const VERSION: &str = "convoke.version";
 pub const RUN: &str = "convoke.run";
 /// Configuration hash (see [`crate::cluster::Component::config_hash`]).
 pub const CONFIG_HASH: &str = "convoke.config-hash";
+/// Short digests of the configuration's parts (see [`crate::cluster::Component::config_parts`]).
+pub const CONFIG_PARTS: &str = "convoke.config-parts";
 /// Image reference that the file had.
 pub const IMAGE_REFERENCE: &str = "convoke.image";
 /// JSON of [`crate::cluster::Stored`]: probes, needs, gates; no environment, no secret.

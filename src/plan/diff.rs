@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cluster::{Cluster, Component};
+use crate::cluster::{Cluster, Component, changed_parts};
 use crate::engine::{Observed, ObservedContainer, Status, labels};
 use crate::event::PlannedAction;
 use crate::names::{ComponentName, ServiceName};
@@ -16,7 +16,45 @@ pub struct Standing<'a> {
     /// The one that stays: right configuration, right image, not broken.
     pub current: Option<&'a ObservedContainer>,
     /// Those that have to go, with the reason.
-    pub outdated: Vec<(&'a ObservedContainer, &'static str)>,
+    pub outdated: Vec<(&'a ObservedContainer, Misfit)>,
+}
+
+/// Why a container can't stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misfit {
+    /// The engine gave it up.
+    Dead,
+    /// `container_name` of the file is another.
+    Renamed,
+    /// The configuration hash is another.
+    Configuration,
+    /// Its image's name stands for another image now.
+    Image,
+    /// Another container of the component stays.
+    Surplus,
+}
+
+impl Misfit {
+    /// For people: why `container` isn't what `component` should be.
+    #[must_use]
+    pub fn describe(self, component: &Component, container: &ObservedContainer) -> String {
+        match self {
+            Self::Dead => "the engine calls it dead".to_owned(),
+            Self::Renamed => "its container_name changed".to_owned(),
+            Self::Image => "its image changed".to_owned(),
+            Self::Surplus => "there is another container for it".to_owned(),
+            Self::Configuration => {
+                let before = container.label(labels::CONFIG_PARTS).unwrap_or_default();
+                let what = changed_parts(before, &component.config_parts).join(", ");
+                let known = !before.is_empty() && !what.is_empty();
+                if known {
+                    format!("its configuration changed: {what}")
+                } else {
+                    "its configuration changed".to_owned()
+                }
+            }
+        }
+    }
 }
 
 impl<'a> Standing<'a> {
@@ -38,27 +76,27 @@ impl<'a> Standing<'a> {
         });
         let mut fitting = fitting.into_iter();
         standing.current = fitting.next();
-        standing.outdated.extend(fitting.map(|c| (c, "there is another container for it")));
+        standing.outdated.extend(fitting.map(|c| (c, Misfit::Surplus)));
         standing
     }
 }
 
 /// Why a container can't stay, if so.
-fn misfit(component: &Component, image_id: Option<&str>, container: &ObservedContainer) -> Option<&'static str> {
+fn misfit(component: &Component, image_id: Option<&str>, container: &ObservedContainer) -> Option<Misfit> {
     if matches!(container.state.status, Status::Dead | Status::Removing) {
-        return Some("the engine calls it dead");
+        return Some(Misfit::Dead);
     }
     if container.lost_network {
         return Some("its network is gone");
     }
     if container.label(labels::CONTAINER).is_some_and(|own| own != component.container_name) {
-        return Some("its container_name changed");
+        return Some(Misfit::Renamed);
     }
     if container.label(labels::CONFIG_HASH) != Some(&component.config_hash) {
-        return Some("its configuration changed");
+        return Some(Misfit::Configuration);
     }
     if image_id.is_some_and(|id| !container.image_id.is_empty() && id != container.image_id) {
-        return Some("its image changed");
+        return Some(Misfit::Image);
     }
     None
 }
@@ -81,7 +119,7 @@ pub fn plan(cluster: &Cluster, observed: &Observed, image_ids: &BTreeMap<String,
         let containers = by_component.get(name).map_or(&[][..], Vec::as_slice);
         let standing = Standing::judge(component, image_ids.get(&component.image).map(String::as_str), containers);
         let (action, reason) = summarize(component, &standing);
-        plan.actions.push(PlannedAction { component: name.clone(), action: action.into(), reason: reason.into() });
+        plan.actions.push(PlannedAction { component: name.clone(), action: action.into(), reason });
     }
     for container in surplus {
         if belongs_to_file(cluster, &container) {
@@ -98,16 +136,17 @@ pub fn plan(cluster: &Cluster, observed: &Observed, image_ids: &BTreeMap<String,
     plan
 }
 
-fn summarize(component: &Component, standing: &Standing<'_>) -> (&'static str, &'static str) {
-    match (&standing.current, standing.outdated.first()) {
-        (_, Some((_, why))) => ("replace", why),
+fn summarize(component: &Component, standing: &Standing<'_>) -> (&'static str, String) {
+    let (action, reason) = match (&standing.current, standing.outdated.first()) {
+        (_, Some((old, why))) => return ("replace", why.describe(component, old)),
         (None, None) => ("create", "it isn't there"),
         (Some(container), None) => match container.state.status {
             Status::Running | Status::Paused | Status::Restarting => ("keep", "it runs"),
             Status::Exited if component.completes && container.state.exit_code == 0 => ("keep", "it completed"),
             _ => ("start", "it doesn't run"),
         },
-    }
+    };
+    (action, reason.to_owned())
 }
 
 /// Sorts observed containers to the components of the file; the second part belongs to none.

@@ -141,6 +141,7 @@ fn container_labels(context: &Context<'_>, component: &Component, image: &ImageI
         (labels::CONTAINER, component.container_name.clone()),
         (labels::COMPONENT, component.name.to_string()),
         (labels::CONFIG_HASH, component.config_hash.clone()),
+        (labels::CONFIG_PARTS, component.config_parts.clone()),
         (labels::IMAGE_REFERENCE, component.image.clone()),
         (labels::PROBES, stored),
         (labels::COMPOSE_SERVICE, component.service.to_string()),

@@ -6,7 +6,7 @@ use super::depends::{self, Waits};
 use super::roster::{Member, Roster};
 use super::service::Common;
 use super::{mounts, network, ports, service};
-use crate::cluster::{Cluster, Component, Gate, StartMode, config_hash};
+use crate::cluster::{Cluster, Component, Gate, StartMode, config_hash, config_parts};
 use crate::compose::{Diagnostic, Diagnostics, Loaded, Paths, Project, Service, Start};
 use crate::mask::Masker;
 use crate::names::{ComponentName, ServiceName};
@@ -97,6 +97,7 @@ fn components(
             component.secrets.extend(context.options.secrets.iter().cloned());
             component.spec.ports = ports::of_replica(service, index, members.len());
             component.config_hash = config_hash(&component);
+            component.config_parts = config_parts(&component);
             components.insert(member.name.clone(), component);
         }
     }
@@ -125,6 +126,7 @@ fn component(name: &ServiceName, service: &Service, member: &Member, common: &Co
         depends_on_label: waits.label.clone(),
         boot_hint: service.convoke.boot,
         config_hash: String::new(),
+        config_parts: String::new(),
         secrets: common.secrets.clone(),
     }
 }

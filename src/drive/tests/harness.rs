@@ -12,7 +12,7 @@ use crate::drive::input::Input;
 use crate::drive::stop::{StopRequest, stop};
 use crate::drive::{machine, shell};
 use crate::engine::fake::{Call, FakeEngine, Op};
-use crate::engine::{Attach, CreateContainer, labels};
+use crate::engine::{Attach, CreateContainer, ObservedContainer, labels};
 use crate::event::{Event, EventKind, Failure, Outcome, Phase};
 use crate::names::{ComponentName, ContainerId};
 use crate::probe::fake::FakeProber;
@@ -267,6 +267,12 @@ pub(super) fn calls(engine: &FakeEngine, op: Op, component: &str) -> Vec<Call> {
 /// Ids and start times, which tell whether anything was touched.
 pub(super) fn fingerprint(engine: &FakeEngine) -> BTreeMap<ContainerId, Option<jiff::Timestamp>> {
     engine.containers().into_iter().map(|container| (container.id, container.state.started_at)).collect()
+}
+
+/// The container of a component.
+#[track_caller]
+pub(super) fn find(engine: &FakeEngine, component: &str) -> ObservedContainer {
+    engine.containers().into_iter().find(|container| container.component == name(component)).unwrap()
 }
 
 /// A container of another cluster, on a network of this one.

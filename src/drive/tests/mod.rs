@@ -8,6 +8,7 @@ mod killed;
 mod labelled;
 mod random;
 mod reattach;
+mod rolling;
 mod start;
 mod stopping;
 mod trouble;

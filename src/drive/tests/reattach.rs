@@ -8,10 +8,6 @@ use crate::engine::fake::{Behaviour, FakeEngine, Latency, Op};
 use crate::engine::{Engine, ImageInfo, ObservedContainer};
 use crate::event::{EventKind, Outcome, Phase};
 
-fn find(engine: &FakeEngine, component: &str) -> ObservedContainer {
-    engine.containers().into_iter().find(|container| container.component == name(component)).unwrap()
-}
-
 #[tokio::test(start_paused = true)]
 async fn nothing_is_touched() {
     let mut job = plain("job");
