@@ -15,6 +15,7 @@ mod exec;
 mod interrupt;
 mod logs;
 mod manual;
+mod plan;
 mod port;
 mod ps;
 mod render;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::args::{OnFailure, Up, Waiting};
 use super::error::{CliError, INTERRUPTED};
 use super::session::{Session, now_text, run_id};
-use super::source;
 use super::watchers::{Watchers, masker};
+use super::{plan, source};
 use crate::cluster::{Cluster, Component};
 use crate::drive::shell::{self, RunEnd};
 use crate::drive::stop::{StopRequest, stop};
@@ -35,6 +35,9 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
     let described = source::describe(session, &args.source, &args.scale, is_local)?;
     let engine = connected?;
     let cluster = described.cluster;
+    if args.plan {
+        return plan::show(session, &engine, &cluster, &args).await;
+    }
     let store = session.store(&cluster.name);
     let Some(_guard) = lock(session, &store, "up", !args.waiting.no_wait_lock).await? else {
         return Ok(INTERRUPTED);

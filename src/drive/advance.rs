@@ -88,8 +88,11 @@ impl Driver {
         }
         let standing = Standing::judge(&node.component, self.image_id_of(node), &node.containers);
         match (standing.current, standing.outdated.into_iter().next()) {
-            (None, _) => Next::Make,
-            (Some(_), Some(_)) if self.rolls_after(name).is_some() => Next::Nothing,
+            (_, Some(_)) if self.rolls_after(name).is_some() => Next::Nothing,
+            (None, _) => match leftover(node) {
+                Some(left) => Next::Retire(Box::new(left.clone())),
+                None => Next::Make,
+            },
             (Some(_), Some((old, _))) => Next::Retire(Box::new(old.clone())),
             (Some(current), None) if current.name != node.component.container_name => Next::Rename(current.id.clone()),
             // Never by what may be old: a job that ran meanwhile would run twice.
@@ -244,6 +247,13 @@ impl Driver {
             self.call(Call::RemoveSurplus(id));
         }
     }
+}
+
+/// A replacement that never took its place and is outdated by now, if none of the containers is right: it has the name
+/// that the next replacement gets.
+fn leftover(node: &Node) -> Option<&ObservedContainer> {
+    let is_up = |c: &ObservedContainer| matches!(c.state.status, Status::Running | Status::Paused | Status::Restarting);
+    node.containers.iter().find(|c| !is_up(c) && c.name != node.component.container_name)
 }
 
 impl Node {

@@ -1,7 +1,8 @@
 //! Replacing the replicas of a service one after the other, so that the others serve meanwhile.
 //!
 //! Nothing is remembered for it: whose turn it is follows from what is there, so that a run that was killed in the
-//! middle is taken up where it was. New containers are made beforehand, all at once; only the exchange waits.
+//! middle is taken up where it was. A new container is made when its turn comes, so that a version which fails leaves
+//! nothing of itself beside the replicas that it didn't come to; only images are there beforehand.
 
 use super::driver::Driver;
 use super::node::{Node, Wait};
@@ -25,7 +26,7 @@ impl Driver {
             // One that waits in turn keeps serving: only those before it in the queue count.
             peer.busy || !self.serves_outdated(peer) || peer.component.number < node.component.number
         };
-        others.filter(holds_up).min_by_key(|(_, peer)| peer.component.number).map(|(other, _)| other)
+        others.filter(holds_up).max_by_key(|(_, peer)| peer.component.number).map(|(other, _)| other)
     }
 
     /// Whether an old container of it runs that is to be replaced.
@@ -36,7 +37,7 @@ impl Driver {
 
     /// What a component waits for whose turn hasn't come.
     pub(super) fn waits_for_turn(&self, name: &ComponentName) -> Option<Wait> {
-        let node = self.nodes.get(name).filter(|node| !node.busy && node.containers.len() > 1)?;
+        let node = self.nodes.get(name).filter(|node| !node.busy)?;
         let first = self.rolls_after(&node.component.name)?;
         let why = format!("is replaced when {first} is ready again");
         Some(Wait { why, on: vec![first.clone()], gate: Some(Phase::Ready) })

@@ -8,6 +8,7 @@ pub mod addresses;
 pub mod diff;
 pub mod gates;
 pub mod labelled;
+pub mod preview;
 pub mod request;
 
 pub use diff::{Plan, Standing};

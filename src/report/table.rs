@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use super::theme::{BAD, CAUTION, DIM, GOOD, HINT, Theme, printable};
 use crate::drive::chaos::Fault;
-use crate::event::{Outcome, Phase, PublishedEndpoint, Stamp};
+use crate::event::{Outcome, Phase, PlannedAction, PublishedEndpoint, Stamp};
 use crate::names::ComponentName;
+use crate::plan::preview::{Obtain, Preview};
 use crate::units::human;
 
 /// A component as `ps` shows it. Its serialised form is what `ps --format json` prints.
@@ -173,6 +174,39 @@ pub fn templates(rows: &[TemplateRow], theme: Theme) -> String {
         .collect();
     let mut lines = aligned(&header, &cells);
     lines[0] = theme.paint(DIM, &lines[0]);
+    lines.join("\n")
+}
+
+/// What `up --plan` shows; no line end after the last line.
+#[must_use]
+pub fn preview(preview: &Preview, theme: Theme) -> String {
+    let row =
+        |planned: &PlannedAction| vec![planned.component.to_string(), planned.action.clone(), planned.reason.clone()];
+    let cells: Vec<Vec<String>> = preview.actions.iter().map(row).collect();
+    let mut lines = aligned(&["COMPONENT", "ACTION", "WHY"], &cells);
+    for (planned, line) in preview.actions.iter().zip(lines.iter_mut().skip(1)) {
+        *line = match planned.action.as_str() {
+            "keep" => theme.paint(DIM, &*line),
+            "replace" | "remove" => theme.paint(CAUTION, &*line),
+            _ => theme.paint(GOOD, &*line),
+        };
+    }
+    lines[0] = theme.paint(DIM, &lines[0]);
+    let images = |wanted: Obtain| {
+        preview.images.iter().filter(|(_, how)| **how == wanted).map(|(image, _)| image.clone()).collect::<Vec<_>>()
+    };
+    let others = [
+        ("images to pull", images(Obtain::Pull)),
+        ("images to build", images(Obtain::Build)),
+        ("networks to make", preview.networks.clone()),
+        ("volumes to make", preview.volumes.clone()),
+        ("left alone, the file doesn't have them", preview.orphans.iter().map(ToString::to_string).collect()),
+    ];
+    let named = others.into_iter().filter(|(_, names)| !names.is_empty());
+    lines.extend(named.map(|(what, names)| printable(&format!("{what}: {}", names.join(", ")))));
+    lines.extend(preview.refusals.iter().map(|why| theme.paint(BAD, format!("up would refuse: {}", printable(why)))));
+    let counts = preview.counts().into_iter().map(|(action, number)| format!("{number} to {action}"));
+    lines.push(format!("plan of {}: {}; nothing was done", preview.cluster, counts.collect::<Vec<_>>().join(", ")));
     lines.join("\n")
 }
 

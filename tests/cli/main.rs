@@ -11,6 +11,7 @@ mod support;
 
 mod addresses;
 mod bad_input;
+mod changes;
 mod chaos;
 mod clients;
 mod commands;
