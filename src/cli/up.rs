@@ -65,6 +65,7 @@ pub(super) fn basic_options(store: &Store, engine: &DockerEngine) -> Options {
     Options {
         run: run_id(),
         time: now_text(),
+        began: Some(jiff::Timestamp::now()),
         execs_in_flight: engine.known_info().cpus.max(1),
         boot_times: boot_times(&records(store, RECORDS_READ)),
         ..Options::default()

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::explain::StallLook;
 use super::finish::Ending;
 use super::images::ImageState;
 use super::input::{Call, Done, Effect, Feed, Input, Which};
@@ -27,6 +28,8 @@ pub struct Options {
     pub command: String,
     /// Wall clock at the beginning, RFC 3339.
     pub time: String,
+    /// The same for reckoning: how long a container has been running that was found so. None: not reckoned.
+    pub began: Option<jiff::Timestamp>,
     /// Limit for the whole run. None: 60 s without progress for images, then [`START_DEADLINE`].
     pub timeout: Option<Duration>,
     /// Start calls in flight at most.
@@ -74,6 +77,7 @@ impl Default for Options {
             run: "run".into(),
             command: "up".into(),
             time: String::new(),
+            began: None,
             timeout: None,
             starts_in_flight: 8,
             creates_in_flight: 16,
@@ -135,6 +139,8 @@ pub struct Driver {
     pub(super) confirmed: Option<(Duration, Duration)>,
     pub(super) last_change: Duration,
     pub(super) stalls_said: u32,
+    /// What is being read for the next word on a stall.
+    pub(super) stall_look: Option<StallLook>,
     pub(super) images_ready_at: Option<Duration>,
     pub(super) ending: Option<Ending>,
     pub(super) is_over: bool,
@@ -197,6 +203,7 @@ impl Driver {
             confirmed: None,
             last_change: Duration::ZERO,
             stalls_said: 0,
+            stall_look: None,
             images_ready_at: None,
             ending: None,
             is_over: false,

@@ -1,18 +1,45 @@
 //! Who waits for whom, and why: for the progress display, a stalled start, and a failure report.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use petgraph::graphmap::DiGraphMap;
 
 use super::driver::{Driver, STALL_AFTER};
 use super::exits::list;
 use super::images::ImageState;
+use super::input::Call;
 use super::node::{Node, Readiness, Wait};
 use crate::event::{EventKind, Phase};
-use crate::names::ComponentName;
+use crate::names::{ComponentName, ContainerId};
 use crate::plan::gates;
 use crate::probe::Verdict;
 use crate::units::human;
+
+/// Logs that are read for a stall, at most: of very many, a few tell as much.
+const MOST_LOGS: usize = 8;
+/// So long they are waited for.
+const LOOK_LIMIT: Duration = Duration::from_millis(800);
+/// So much of a log line is shown.
+const LINE_LIMIT: usize = 200;
+
+/// Logs that are being read because nothing moves.
+#[derive(Debug)]
+pub(super) struct StallLook {
+    awaiting: BTreeSet<ComponentName>,
+    said: BTreeMap<ComponentName, String>,
+    until: Duration,
+}
+
+impl StallLook {
+    /// The last lines of one of them.
+    pub(super) fn take(&mut self, name: &ComponentName, lines: &[String]) {
+        self.awaiting.remove(name);
+        if let Some(line) = lines.iter().rev().map(|line| line.trim()).find(|line| !line.is_empty()) {
+            self.said.insert(name.clone(), line.chars().take(LINE_LIMIT).collect());
+        }
+    }
+}
 
 impl Driver {
     /// Says what each component waits for, where that changed, and who waits for whom when nothing moves.
@@ -36,17 +63,38 @@ impl Driver {
 
     fn say_stall(&mut self) {
         if self.all_settled() {
+            self.stall_look = None;
             return;
         }
         let due = self.last_change + STALL_AFTER * 2u32.pow(self.stalls_said.min(10));
         if self.now < due {
+            self.stall_look = None;
             return self.wake_at(due);
         }
+        let look = self.stall_look.take().unwrap_or_else(|| self.look_into_stall());
+        if !look.awaiting.is_empty() && self.now < look.until {
+            self.wake_at(look.until);
+            self.stall_look = Some(look);
+            return;
+        }
         self.stalls_said += 1;
-        let lines = self.stall_lines();
+        let lines = self.stall_lines(&look.said);
         self.emit(EventKind::Stalled { lines });
         let next = self.last_change + STALL_AFTER * 2u32.pow(self.stalls_said.min(10));
         self.wake_at(next);
+    }
+
+    /// What those say last that run and aren't ready often names the cause.
+    fn look_into_stall(&mut self) -> StallLook {
+        let stalled = self.selected().filter(|(_, node)| node.is_running && !node.phase.is_settled());
+        let asked: BTreeMap<ComponentName, ContainerId> = stalled
+            .filter_map(|(name, node)| node.containers.first().map(|container| (name.clone(), container.id.clone())))
+            .take(MOST_LOGS)
+            .collect();
+        for (name, id) in &asked {
+            self.call(Call::LogTail(name.clone(), id.clone(), LOOK_LIMIT));
+        }
+        StallLook { awaiting: asked.into_keys().collect(), said: BTreeMap::new(), until: self.now + LOOK_LIMIT }
     }
 
     /// What one component waits for, and for which peers; None when it waits for nothing.
@@ -60,13 +108,14 @@ impl Driver {
             return Some(Wait::new(format!("starts again when {} is ready", list(early.peers.iter())), peers));
         }
         if node.phase == Phase::Restarting {
-            let code = node.last_exit.unwrap_or_default();
-            let times = node.policy_restarts + u64::from(node.outage_restarts + node.early_restarts);
-            let why = format!("exited {code}, restarted {times} times so far");
-            return Some(Wait::new(why, self.unready_needs(node)));
+            return Some(Wait::new(node.ends_so_far(), self.unready_needs(node)));
         }
         if node.is_running {
-            return Some(Wait::new(self.why_not_ready(node), self.unready_needs(node)));
+            let mut why = self.why_not_ready(node);
+            if node.was_restarted() {
+                why = format!("{why}; {}", node.ends_so_far());
+            }
+            return Some(Wait::new(why, self.unready_needs(node)));
         }
         if node.containers.is_empty() {
             return self.why_not_made(node).map(|why| Wait::new(why, Vec::new()));
@@ -132,9 +181,10 @@ impl Driver {
         peers.into_iter().filter(unready).cloned().collect()
     }
 
-    /// One line for every component that isn't ready, and one for every cycle among them.
+    /// One line for every component that isn't ready, another with what it said last if that is known, and one for
+    /// every cycle among them.
     #[must_use]
-    pub fn stall_lines(&self) -> Vec<String> {
+    pub fn stall_lines(&self, said: &BTreeMap<ComponentName, String>) -> Vec<String> {
         let mut lines = Vec::new();
         let mut edges: BTreeMap<&ComponentName, Vec<ComponentName>> = BTreeMap::new();
         for (name, node) in self.selected().filter(|(_, node)| !node.phase.is_settled() && node.failure.is_none()) {
@@ -142,6 +192,7 @@ impl Driver {
             let Wait { why, on, .. } = wait;
             let after = if on.is_empty() { String::new() } else { format!(" (waits for {})", list(on.iter())) };
             lines.push(format!("{name} is {}: {why}{after}", node.phase));
+            lines.extend(said.get(name).map(|line| format!("{name} said last: {line}")));
             edges.insert(name, on);
         }
         lines.extend(cycles(&edges).into_iter().map(|members| {
@@ -149,6 +200,32 @@ impl Driver {
             format!("{} wait for each other: {}", list(members.iter()), path.join(" -> "))
         }));
         lines
+    }
+}
+
+impl Node {
+    /// Whether it ended and was started again since this run of convoke began, or was found so.
+    fn was_restarted(&self) -> bool {
+        let here = self.policy_restarts > self.earlier_restarts || self.outage_restarts + self.early_restarts > 0;
+        here || self.is_looping()
+    }
+
+    /// Whether it was started again more than once by its policy, and isn't ready yet.
+    pub(super) fn is_looping(&self) -> bool {
+        let found_so = !self.short_lived.is_zero() && self.policy_restarts > 1;
+        found_so || self.policy_restarts > self.earlier_restarts.max(1)
+    }
+
+    /// How it ended last, and how often it was started again.
+    fn ends_so_far(&self) -> String {
+        let times = match self.policy_restarts + u64::from(self.outage_restarts + self.early_restarts) {
+            1 => "once".to_owned(),
+            times => format!("{times} times"),
+        };
+        match self.last_exit {
+            Some(code) => format!("exited {code}, restarted {times} so far"),
+            None => format!("restarted {times} so far"),
+        }
     }
 }
 

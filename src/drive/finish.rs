@@ -12,8 +12,10 @@ use crate::names::ComponentName;
 use crate::probe::Verdict;
 use crate::units::human;
 
-/// So long the last log lines of failed components are waited for.
+/// So long the last log lines of failed components are waited for: a failure is to be told within a second.
 const LOG_PATIENCE: Duration = Duration::from_millis(800);
+/// After a deadline nobody is in a hurry, and a busy engine takes its time.
+const LOG_PATIENCE_AFTER_DEADLINE: Duration = Duration::from_secs(3);
 
 /// A run that is ending.
 #[derive(Debug)]
@@ -85,7 +87,7 @@ impl Driver {
             failures.push(Failure {
                 component: Some(name.clone()),
                 what,
-                exit_code: node.last_exit.filter(|_| !node.is_running),
+                exit_code: node.last_exit,
                 last_probe: self.last_probe(name),
                 log: Vec::new(),
                 hint: Some(late_hint(name, node)),
@@ -99,7 +101,8 @@ impl Driver {
                 Outcome::DeadlinePassed,
             );
         }
-        let lines = self.stall_lines();
+        // What they said last comes with their failures.
+        let lines = self.stall_lines(&BTreeMap::new());
         self.emit(EventKind::Stalled { lines });
         self.end_with(Outcome::DeadlinePassed, failures);
     }
@@ -121,25 +124,29 @@ impl Driver {
         if outcome == Outcome::Interrupted {
             self.ending = None;
         }
-        let awaiting = self.ask_for_logs(&failures);
+        let patience = match outcome {
+            Outcome::DeadlinePassed => LOG_PATIENCE_AFTER_DEADLINE,
+            _ => LOG_PATIENCE,
+        };
+        let awaiting = self.ask_for_logs(&failures, patience);
         if let Some(ending) = &mut self.ending {
             // What failed first ends the run; what fails meanwhile is told as well.
             ending.failures.extend(failures);
             ending.awaiting.extend(awaiting);
             return;
         }
-        let until = self.now + LOG_PATIENCE;
+        let until = self.now + patience;
         self.ending = Some(Ending { outcome, failures, awaiting, logs: BTreeMap::new(), until });
     }
 
     /// Asks for the last lines of every failed component that has any.
-    fn ask_for_logs(&mut self, failures: &[Failure]) -> BTreeSet<ComponentName> {
+    fn ask_for_logs(&mut self, failures: &[Failure], patience: Duration) -> BTreeSet<ComponentName> {
         let mut asked = BTreeSet::new();
         for name in failures.iter().filter_map(|failure| failure.component.clone()) {
             let node = self.nodes.get(&name);
             let container = node.filter(|node| node.has_run).and_then(|node| node.containers.first());
             if let Some(id) = container.map(|c| c.id.clone()) {
-                self.call(Call::LogTail(name.clone(), id));
+                self.call(Call::LogTail(name.clone(), id, patience));
                 asked.insert(name);
             }
         }
@@ -150,6 +157,8 @@ impl Driver {
         if let Some(ending) = &mut self.ending {
             ending.awaiting.remove(name);
             ending.logs.insert(name.clone(), lines);
+        } else if let Some(look) = &mut self.stall_look {
+            look.take(name, &lines);
         }
     }
 
@@ -193,6 +202,9 @@ impl Driver {
 
 /// What to try about a component that is late.
 fn late_hint(name: &ComponentName, node: &Node) -> String {
+    if node.is_looping() {
+        return format!("`convoke logs {name}` shows why it ends; more time alone won't help");
+    }
     match (node.has_run, &node.said_waiting) {
         (true, _) => format!("`convoke logs {name}` shows all it said; `--timeout` gives it longer"),
         (false, Some(wait)) if !wait.on.is_empty() => format!("look at {} first", list(wait.on.iter())),

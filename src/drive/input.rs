@@ -182,8 +182,8 @@ pub enum Call {
     RemoveSurplus(ContainerId),
     /// Remove a network by id: another one has its name, and nothing is on it.
     RemoveTwin(String),
-    /// Read the last log lines of a component.
-    LogTail(ComponentName, ContainerId),
+    /// Read the last log lines of a component, as far as they can be had within a time.
+    LogTail(ComponentName, ContainerId, Duration),
 }
 
 impl Call {
@@ -196,7 +196,7 @@ impl Call {
             | Self::Stop(name, ..)
             | Self::Remove(name, ..)
             | Self::Rename(name, ..)
-            | Self::LogTail(name, _) => Some(name.as_str()),
+            | Self::LogTail(name, ..) => Some(name.as_str()),
             Self::Create(request) => Some(request.component.as_str()),
             _ => None,
         }

@@ -253,6 +253,8 @@ impl Driver {
         }
         if is_first {
             node.earlier_restarts = container.state.restart_count;
+            let began = self.options.began.map(|began| began + self.now);
+            node.short_lived = found_in_loop(&container.state, began);
         }
         let restarts_seen = std::mem::replace(&mut node.policy_restarts, container.state.restart_count);
         let was_restarted = !is_first && container.state.restart_count > restarts_seen;
@@ -387,6 +389,29 @@ impl Driver {
 
 fn is_up(container: &ObservedContainer) -> bool {
     matches!(container.state.status, Status::Running | Status::Paused | Status::Restarting)
+}
+
+/// The engine restarts at once after a first crash, and waits twice as long after each further run that didn't last: a
+/// pause of so long or longer is one within a loop.
+const LOOP_PAUSE: jiff::SignedDuration = jiff::SignedDuration::from_millis(180);
+
+/// What [`Node::short_lived`] must be for a container that is found as the engine restarts it over and over: it is
+/// believed once its present run is a good one. `now` is the wall clock.
+fn found_in_loop(state: &crate::engine::ContainerState, now: Option<jiff::Timestamp>) -> Duration {
+    let paused = match (state.started_at, state.finished_at) {
+        (Some(started), Some(finished)) => started.duration_since(finished) >= LOOP_PAUSE,
+        _ => false,
+    };
+    let ran = |now: jiff::Timestamp| Duration::try_from(now.duration_since(state.started_at?)).ok();
+    match state.status {
+        // It needs a whole good run.
+        Status::Restarting if state.restart_count > 1 => GOOD_RUN / 2,
+        Status::Running if state.restart_count > 1 && paused => {
+            let ran = now.map_or(GOOD_RUN, |now| ran(now).unwrap_or_default());
+            GOOD_RUN.saturating_sub(ran) / 2
+        }
+        _ => Duration::ZERO,
+    }
 }
 
 impl Node {

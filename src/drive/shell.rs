@@ -29,8 +29,8 @@ use crate::units::human;
 
 /// So many of the last log lines go into a failure report.
 pub const LOG_LINES: usize = 20;
-/// Reading them may take so long.
-const LOG_LIMIT: Duration = Duration::from_millis(700);
+/// They come so long before the one who asked gives up, complete or not.
+const LOG_MARGIN: Duration = Duration::from_millis(100);
 /// A list or an inspection without an answer for so long is asked again: all else waits for it.
 const READ_LIMIT: Duration = Duration::from_secs(10);
 /// Calls that change something and are in flight when the run ends are waited for so long: a dropped call isn't undone,
@@ -324,8 +324,8 @@ impl<E: Engine> Context<E> {
                 let result = engine.remove(&id, true).await;
                 Done::SurplusRemoved(id, result)
             }
-            Call::LogTail(name, id) => {
-                let lines = log_tail(engine, &id).await;
+            Call::LogTail(name, id, limit) => {
+                let lines = log_tail(engine, &id, limit.saturating_sub(LOG_MARGIN)).await;
                 Done::LogTail(name, lines)
             }
         }
@@ -370,8 +370,8 @@ async fn read<T>(verb: Verb, call: impl Future<Output = Result<T, EngineError>>)
     })
 }
 
-/// The last lines of a container's log, as far as they can be had quickly.
-pub async fn log_tail<E: Engine>(engine: &E, id: &ContainerId) -> Vec<String> {
+/// The last lines of a container's log, as far as they can be had within `limit`.
+pub async fn log_tail<E: Engine>(engine: &E, id: &ContainerId, limit: Duration) -> Vec<String> {
     let query = LogQuery { follow: false, tail: Some(LOG_LINES), since: None };
     let mut stream = engine.logs(id, &query);
     let mut lines = Vec::new();
@@ -380,7 +380,7 @@ pub async fn log_tail<E: Engine>(engine: &E, id: &ContainerId) -> Vec<String> {
             lines.push(String::from_utf8_lossy(&line.text).into_owned());
         }
     };
-    if tokio::time::timeout(LOG_LIMIT, read).await.is_err() {
+    if tokio::time::timeout(limit, read).await.is_err() {
         debug!("the log could not be read in time");
     }
     lines

@@ -126,6 +126,7 @@ pub(super) async fn watched(
 ) -> Option<Ran> {
     let began = engine.now();
     let mut events = Vec::new();
+    let options = Options { began: Some(engine.wall_clock()), ..options };
     let driver = Driver::new(Arc::new(cluster.clone()), options);
     let prober = FakeProber::new(engine.clone());
     let run = shell::run_watched(driver, engine.clone(), prober, interrupt, |event| events.push(event), watch);

@@ -4,9 +4,9 @@ use super::harness::*;
 use crate::cluster::{Cluster, Component, GateCondition, Mount, MountKind, RestartPolicy};
 use crate::drive::driver::Options;
 use crate::drive::stop::StopRequest;
-use crate::engine::fake::{Behaviour, FakeEngine, Latency, Op};
-use crate::engine::{Engine, ImageInfo, ObservedContainer};
-use crate::event::{EventKind, Outcome, Phase};
+use crate::engine::fake::{Behaviour, Latency, Op};
+use crate::engine::{Engine, ImageInfo};
+use crate::event::{EventKind, Outcome};
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_touched() {
@@ -172,23 +172,35 @@ async fn a_cycle_that_is_half_down_comes_back() {
     assert!(engine.violations().is_empty());
 }
 
+/// Each of its runs is ready for a while, and nobody can tell the first one from a good one; later ones can be told.
 #[tokio::test(start_paused = true)]
 async fn one_in_a_crash_loop_is_not_called_ready_by_a_reattach() {
-    let mut looping = plain("a");
-    looping.spec.restart = RestartPolicy::Always;
-    let engine = engine(1).behave("a", Behaviour::exits(ms(1500), 1));
-    let cluster = cluster([looping]);
-    for _ in 0..4 {
-        let options = crate::drive::driver::Options { timeout: Some(secs(20)), ..Default::default() };
-        let ran = up_with(&engine, &cluster, options).await;
-        // A second of running is all that is known of it; but while it waits to be restarted it isn't ready.
-        if ran.outcome == Outcome::Ready {
-            assert!(engine.is_ready("a"), "{}", ran.story());
-        } else {
-            assert_ne!(ran.phases("a").last(), Some(&Phase::Ready));
+    for component in [plain("a"), http("a"), checked("a")] {
+        let mut looping = component;
+        looping.spec.restart = RestartPolicy::Always;
+        let engine = engine(1).behave("a", Behaviour::ready_after(ms(10)).exiting(ms(2500), 1));
+        let cluster = cluster([looping]);
+        up(&engine, &cluster).await.is(Outcome::Ready);
+        tokio::time::sleep(secs(6)).await;
+        for _ in 0..4 {
+            let options = Options { timeout: Some(secs(8)), ..Default::default() };
+            let ran = up_with(&engine, &cluster, options).await.is(Outcome::DeadlinePassed);
+            assert!(ran.failures()[0].what.contains("restarted"), "{}", ran.story());
+            tokio::time::sleep(ms(777)).await;
         }
-        tokio::time::sleep(ms(777)).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_crashed_long_ago_is_believed_at_once() {
+    let mut retried = http("a");
+    retried.spec.restart = RestartPolicy::Always;
+    let engine = engine(1).behave("a", Behaviour::ready_after(ms(10)).crashes_first(3, ms(50), 4));
+    let cluster = cluster([retried]);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    tokio::time::sleep(secs(11)).await;
+    let ran = up(&engine, &cluster).await.is(Outcome::Ready);
+    assert!(ran.took < ms(200), "{}", ran.story());
 }
 
 #[tokio::test(start_paused = true)]

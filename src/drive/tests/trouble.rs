@@ -315,3 +315,28 @@ async fn a_second_network_of_the_same_name_does_not_split_the_cluster() {
     stop_all(&engine, &first, &down()).await.is(Outcome::Ready);
     assert_eq!(engine.networks_and_volumes().0.len(), 0);
 }
+
+/// Whoever reads a report wants to know the code and how often, whether or not it happens to run at that moment.
+#[tokio::test(start_paused = true)]
+async fn a_loop_is_told_by_its_code_and_its_number_whenever_the_deadline_comes() {
+    for timeout in (3_000..5_000).step_by(100) {
+        let mut looping = http("a");
+        looping.spec.restart = crate::cluster::RestartPolicy::Always;
+        let engine = engine(1).behave("a", Behaviour::never_ready(ms(10)).exiting(ms(600), 7));
+        let options = Options { timeout: Some(ms(timeout)), ..Options::default() };
+        let ran = up_with(&engine, &cluster([looping]), options).await.is(Outcome::DeadlinePassed);
+        let failure = ran.failures()[0];
+        assert_eq!(failure.exit_code, Some(7), "{}", ran.story());
+        assert!(failure.what.contains("exited 7, restarted"), "{failure:?}");
+        assert!(failure.hint.as_ref().unwrap().contains("more time alone won't help"), "{failure:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stall_quotes_what_was_said_last() {
+    let engine = engine(1).behave("a", Behaviour::never_ready(ms(10)).complains(ms(50), "no route to the mother ship"));
+    let options = Options { timeout: Some(secs(15)), ..Options::default() };
+    let ran = up_with(&engine, &cluster([http("a"), http("b")]), options).await.is(Outcome::DeadlinePassed);
+    let lines = ran.stalls()[0].1;
+    assert!(lines.contains(&"a said last: no route to the mother ship".to_owned()), "{lines:?}");
+}
