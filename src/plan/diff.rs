@@ -28,6 +28,8 @@ pub enum Misfit {
     Renamed,
     /// The configuration hash is another.
     Configuration,
+    /// A network that it is on is no longer there.
+    Network,
     /// Its image's name stands for another image now.
     Image,
     /// Another container of the component stays.
@@ -41,6 +43,7 @@ impl Misfit {
         match self {
             Self::Dead => "the engine calls it dead".to_owned(),
             Self::Renamed => "its container_name changed".to_owned(),
+            Self::Network => "its network is gone".to_owned(),
             Self::Image => "its image changed".to_owned(),
             Self::Surplus => "there is another container for it".to_owned(),
             Self::Configuration => {
@@ -87,7 +90,7 @@ fn misfit(component: &Component, image_id: Option<&str>, container: &ObservedCon
         return Some(Misfit::Dead);
     }
     if container.lost_network {
-        return Some("its network is gone");
+        return Some(Misfit::Network);
     }
     if container.label(labels::CONTAINER).is_some_and(|own| own != component.container_name) {
         return Some(Misfit::Renamed);
