@@ -17,10 +17,10 @@ pack() { # pack DIRECTORY OUT OWNER NAME…: owner, time and order don't depend 
 }
 digest() { sha256sum "$1" | cut -d' ' -f1; }
 
-mkdir -p "$work"/root/{etc,usr/local/bin} "$work"/home/data/.neon "$work/archive"
+mkdir -p "$work"/root/{etc,usr/local/bin} "$work"/home/{data/.neon,var/db/postgres/compute} "$work/archive"
 mkdir -m 1777 "$work/root/tmp"
 install -m 0755 "$binary" "$work/root/usr/local/bin/neon-sim"
-for name in storage_broker storage_controller pageserver safekeeper; do
+for name in storage_broker storage_controller pageserver safekeeper endpoint_storage compute_ctl psql; do
   ln -s neon-sim "$work/root/usr/local/bin/$name"
 done
 printf 'root:x:0:0::/:\nneon:x:1000:1000::/data:\n' >"$work/root/etc/passwd"
@@ -32,7 +32,8 @@ pack "$work/root" "$work/archive/program.tar" 0 .
 printf 'id=1234\n' >"$work/home/data/.neon/identity.toml"
 printf '%s\n' "broker_endpoint='http://storage_broker:50051'" "pg_distrib_dir='/usr/local/'" \
   "listen_pg_addr='0.0.0.0:6400'" "listen_http_addr='0.0.0.0:9898'" >"$work/home/data/.neon/pageserver.toml"
-pack "$work/home" "$work/archive/data.tar" 1000 data
+# compute_ctl makes its data directory anew below this one, as in Neon's images for computes.
+pack "$work/home" "$work/archive/data.tar" 1000 data var/db/postgres/compute
 
 case $(uname -m) in x86_64) architecture=amd64 ;; aarch64) architecture=arm64 ;; *) architecture=$(uname -m) ;; esac
 config='{"User":"1000:1000","WorkingDir":"/data","Volumes":{"/data":{}},"ExposedPorts":{"6400/tcp":{},"9898/tcp":{}},'

@@ -3,15 +3,19 @@
 
 mod broker;
 mod client;
+mod compute;
 mod controller;
+mod endpoint_storage;
 mod exit;
 mod fault;
 mod files;
 mod http;
 mod ids;
+mod jwt;
 mod listen;
 mod pageserver;
 mod pg;
+mod psql;
 mod safekeeper;
 mod signals;
 mod wire;
@@ -29,7 +33,7 @@ use tracing_subscriber::EnvFilter;
 /// What `--version` says of each program.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (neon-sim: a simulation which stores no pages)");
 const USAGE: &str = "usage: neon-sim ROLE [arguments of that program]
-ROLE is storage_broker, storage_controller, pageserver or safekeeper; a link of that name to neon-sim does as well";
+ROLE is storage_broker, storage_controller, pageserver, safekeeper, endpoint_storage, compute_ctl or psql; a link of that name to neon-sim does as well";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
@@ -37,6 +41,9 @@ enum Role {
     Controller,
     Pageserver,
     Safekeeper,
+    EndpointStorage,
+    Compute,
+    Psql,
 }
 
 impl Role {
@@ -46,6 +53,9 @@ impl Role {
             "storage_controller" => Self::Controller,
             "pageserver" => Self::Pageserver,
             "safekeeper" => Self::Safekeeper,
+            "endpoint_storage" => Self::EndpointStorage,
+            "compute_ctl" => Self::Compute,
+            "psql" => Self::Psql,
             _ => return None,
         })
     }
@@ -56,6 +66,9 @@ impl Role {
             Self::Controller => "storage_controller",
             Self::Pageserver => "pageserver",
             Self::Safekeeper => "safekeeper",
+            Self::EndpointStorage => "endpoint_storage",
+            Self::Compute => "compute_ctl",
+            Self::Psql => "psql",
         }
     }
 
@@ -88,6 +101,9 @@ fn start(role: Role, args: Vec<OsString>) -> Result<ExitCode, Failure> {
         Role::Controller => with_options::<controller::Options, _>(role, args, controller::run),
         Role::Pageserver => with_options::<pageserver::Options, _>(role, args, pageserver::run),
         Role::Safekeeper => with_options::<safekeeper::Options, _>(role, args, safekeeper::run),
+        Role::EndpointStorage => with_options::<endpoint_storage::Options, _>(role, args, endpoint_storage::run),
+        Role::Compute => with_options::<compute::Options, _>(role, args, compute::run),
+        Role::Psql => with_options::<psql::Options, _>(role, args, psql::run),
     }
 }
 
@@ -105,8 +121,10 @@ fn with_options<O: Parser, F: Future<Output = Result<(), Failure>>>(
             return Ok(if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS });
         }
     };
-    let faults = Arc::new(Faults::from_environment()?);
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let is_tool = role == Role::Psql;
+    let faults = Arc::new(if is_tool { Faults::default() } else { Faults::from_environment()? });
+    let default = if is_tool { "off" } else { "info" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).init();
     tracing::info!("{} {VERSION}", role.name());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

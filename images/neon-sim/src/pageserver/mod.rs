@@ -24,7 +24,7 @@ use crate::client::Client;
 use crate::exit::Failure;
 use crate::fault::Faults;
 use crate::files::lock;
-use crate::ids::{Generation, TenantShardId};
+use crate::ids::{Generation, TenantId, TenantShardId, TimelineId};
 use crate::signals::{Signals, Stop};
 use crate::{listen, pg};
 use config::Config;
@@ -72,7 +72,8 @@ pub async fn run(options: Options, faults: Arc<Faults>) -> Result<(), Failure> {
     faults.hang().await;
     let server = Arc::new(attach(config, workdir, &faults).await?);
     listen::serve(http, api::router(Arc::clone(&server)));
-    tokio::spawn(pg::refuse_all(pg, "stores no pages"));
+    let holder = Arc::clone(&server);
+    tokio::spawn(pg::serve_pages(pg, Arc::new(move |tenant, timeline| holder.holds(tenant, timeline))));
     tokio::spawn(validate_for_ever(server));
     // As late as in the real program: until here, a pageserver that is PID 1 can't be stopped by SIGTERM.
     match Signals::install()?.stop().await {
@@ -98,6 +99,20 @@ async fn attach(config: Config, workdir: PathBuf, faults: &Arc<Faults>) -> Resul
 }
 
 impl Pageserver {
+    /// Whether computes of this timeline are at the right place here.
+    fn holds(&self, tenant: TenantId, timeline: TimelineId) -> Result<(), String> {
+        let found = self.tenants.each(|(id, shard)| {
+            let attached = id.tenant_id == tenant && shard.location.mode.is_attached();
+            attached.then(|| shard.timelines.contains_key(&timeline))
+        });
+        let found: Vec<bool> = found.into_iter().flatten().collect();
+        match found.as_slice() {
+            [] => Err(format!("tenant {tenant} is not attached here")),
+            shards if shards.contains(&true) => Ok(()),
+            _ => Err(format!("timeline {timeline} of tenant {tenant} not found")),
+        }
+    }
+
     /// Attached shards (or just this one) with a timeline that the controller hasn't validated yet.
     fn unvalidated(&self, only: Option<TenantShardId>) -> Vec<(TenantShardId, Generation)> {
         let found = self.tenants.each(|(id, shard)| {

@@ -2,7 +2,9 @@
 //! programs. Real processes on loopback, with a stub in the controller's place.
 
 mod broker;
+mod compute;
 mod controller;
+mod endpoint_storage;
 mod faults;
 mod locations;
 mod node;
@@ -14,3 +16,4 @@ mod process;
 mod safekeeper;
 mod start;
 mod timelines;
+mod token;
