@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::cluster::{Build, Probe};
 use crate::engine::{
     CreateContainer, CreateNetwork, CreateVolume, EngineError, ImageInfo, Observed, ObservedContainer, Progress,
@@ -182,8 +184,8 @@ pub enum Call {
     RemoveSurplus(ContainerId),
     /// Remove a network by id: another one has its name, and nothing is on it.
     RemoveTwin(String),
-    /// Read the last log lines of a component.
-    LogTail(ComponentName, ContainerId),
+    /// Read the last log lines of a component, of the run that began at this time.
+    LogTail(ComponentName, ContainerId, Option<Timestamp>),
 }
 
 impl Call {
@@ -196,7 +198,7 @@ impl Call {
             | Self::Stop(name, ..)
             | Self::Remove(name, ..)
             | Self::Rename(name, ..)
-            | Self::LogTail(name, _) => Some(name.as_str()),
+            | Self::LogTail(name, ..) => Some(name.as_str()),
             Self::Create(request) => Some(request.component.as_str()),
             _ => None,
         }
