@@ -15,6 +15,7 @@ mod build;
 mod chaos;
 mod clients;
 mod commands;
+mod credentials;
 mod engine_faults;
 mod engines;
 mod failures;
