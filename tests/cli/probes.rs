@@ -81,7 +81,7 @@ services:
         command.env("CONVOKE_REACH", "published");
         cluster.run_command(command)
     };
-    up(&["up", "--timeout", "3s"]).exits(3).says(&[
+    up(&["up", "--timeout", "12s"]).exits(3).says(&[
         "warning: hidden: its probe can't be run: port 8080 isn't published where convoke could connect to it",
         "web     ready\n",
     ]);
