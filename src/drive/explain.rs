@@ -11,7 +11,7 @@ use super::images::ImageState;
 use super::input::Call;
 use super::node::{Node, Readiness, Wait};
 use crate::event::{EventKind, Phase};
-use crate::names::{ComponentName, ContainerId};
+use crate::names::ComponentName;
 use crate::plan::gates;
 use crate::probe::Verdict;
 use crate::units::human;
@@ -87,14 +87,15 @@ impl Driver {
     /// What those say last that run and aren't ready often names the cause.
     fn look_into_stall(&mut self) -> StallLook {
         let stalled = self.selected().filter(|(_, node)| node.is_running && !node.phase.is_settled());
-        let asked: BTreeMap<ComponentName, ContainerId> = stalled
-            .filter_map(|(name, node)| node.containers.first().map(|container| (name.clone(), container.id.clone())))
+        let asked: Vec<_> = stalled
+            .filter_map(|(name, node)| node.containers.first().map(|c| (name.clone(), c.id.clone(), c.state.started_at)))
             .take(MOST_LOGS)
             .collect();
-        for (name, id) in &asked {
-            self.call(Call::LogTail(name.clone(), id.clone(), LOOK_LIMIT));
+        for (name, id, began) in &asked {
+            self.call(Call::LogTail(name.clone(), id.clone(), *began, LOOK_LIMIT));
         }
-        StallLook { awaiting: asked.into_keys().collect(), said: BTreeMap::new(), until: self.now + LOOK_LIMIT }
+        let awaiting = asked.into_iter().map(|(name, ..)| name).collect();
+        StallLook { awaiting, said: BTreeMap::new(), until: self.now + LOOK_LIMIT }
     }
 
     /// What one component waits for, and for which peers; None when it waits for nothing.
@@ -124,10 +125,19 @@ impl Driver {
             return Some(wait);
         }
         if let Some(gate) = self.closed_gate(name) {
-            let (why, on) = (gates::describe(gate), vec![gate.on.clone()]);
-            return Some(Wait { why, on, gate: Some(gates::awaited(gate)) });
+            let why = format!("{}{}", gates::describe(gate), self.phase_of_outsider(&gate.on));
+            return Some(Wait { why, on: vec![gate.on.clone()], gate: Some(gates::awaited(gate)) });
         }
         None
+    }
+
+    /// How a peer is that isn't part of this run: nothing else tells of it.
+    fn phase_of_outsider(&self, name: &ComponentName) -> String {
+        match self.nodes.get(name).filter(|_| !self.is_selected(name)) {
+            Some(peer) if self.stays_down(peer) => format!(" ({name} is stopped, and isn't part of this run)"),
+            Some(peer) => format!(" ({name} is {})", peer.phase),
+            None => String::new(),
+        }
     }
 
     /// Why a component that waits for nothing isn't ready yet: it is the engine's turn.

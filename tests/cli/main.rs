@@ -11,10 +11,12 @@ mod support;
 
 mod addresses;
 mod bad_input;
+mod build;
 mod changes;
 mod chaos;
 mod clients;
 mod commands;
+mod credentials;
 mod engine_faults;
 mod engines;
 mod failures;
