@@ -28,6 +28,8 @@ mod observe;
 mod probing;
 mod results;
 mod retry;
+mod stop_networks;
+mod stop_order;
 mod verdict;
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod support;
 mod addresses;
 mod bad_input;
 mod chaos;
+mod cleanup;
 mod clients;
 mod commands;
 mod engine_faults;
