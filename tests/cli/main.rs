@@ -14,6 +14,7 @@ mod bad_input;
 mod build;
 mod changes;
 mod chaos;
+mod cleanup;
 mod clients;
 mod commands;
 mod credentials;
