@@ -35,7 +35,7 @@ impl Driver {
     }
 
     fn say_stall(&mut self) {
-        if self.all_settled() {
+        if self.all_settled() || self.rests() {
             return;
         }
         let due = self.last_change + STALL_AFTER * 2u32.pow(self.stalls_said.min(10));
@@ -52,7 +52,7 @@ impl Driver {
     /// What one component waits for, and for which peers; None when it waits for nothing.
     pub(super) fn waiting(&self, name: &ComponentName) -> Option<Wait> {
         let node = self.nodes.get(name)?;
-        if node.phase.is_settled() || node.failure.is_some() || !self.is_selected(name) {
+        if node.phase.is_settled() || node.failure.is_some() || !self.is_selected(name) || self.is_held(name) {
             return None;
         }
         if let Some(early) = &node.early_exit {

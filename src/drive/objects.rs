@@ -295,7 +295,7 @@ impl Driver {
     }
 
     /// Once every network is there: addresses and hosts entries, for all components at once.
-    fn hand_out_addresses(&mut self) {
+    pub(super) fn hand_out_addresses(&mut self) {
         if self.addressing.is_some() || self.observed_asked < self.addressing_after {
             return;
         }

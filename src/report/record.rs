@@ -187,7 +187,16 @@ pub fn masked(event: &Event, masker: &Masker) -> Event {
         EventKind::Waiting { why, .. } => mask(why),
         EventKind::Stalled { lines } => lines.iter_mut().for_each(mask),
         EventKind::Warning { message } => mask(message),
-        EventKind::Failed { failure } => {
+        EventKind::RecoveryPlanned { why, .. }
+        | EventKind::SupervisionPaused { why }
+        | EventKind::SupervisionEnded { why }
+        | EventKind::EngineLost { why } => mask(why),
+        EventKind::DescriptionRefused { message } => mask(message),
+        EventKind::DriftFound { what, hint, .. } => {
+            mask(what);
+            hint.iter_mut().for_each(mask);
+        }
+        EventKind::Failed { failure } | EventKind::GivenUp { failure } => {
             let Failure { what, last_probe, log, hint, .. } = failure;
             mask(what);
             last_probe.iter_mut().chain(log).chain(hint).for_each(mask);
@@ -201,6 +210,10 @@ pub fn masked(event: &Event, masker: &Masker) -> Event {
         | EventKind::VolumeRemoved { .. }
         | EventKind::ComponentRemoved { .. }
         | EventKind::Exited { .. }
+        | EventKind::ClusterReady { .. }
+        | EventKind::DescriptionTaken { .. }
+        | EventKind::SupervisionResumed {}
+        | EventKind::EngineFound {}
         | EventKind::RunFinished { .. } => {}
     }
     event

@@ -10,4 +10,6 @@ mod random;
 mod reattach;
 mod start;
 mod stopping;
+mod supervised;
 mod trouble;
+mod vigil;
