@@ -119,7 +119,7 @@ impl Driver {
             self.wake_at(at);
             return Next::Nothing;
         }
-        let standing = Standing::judge(&node.component, self.image_id_of(node), &node.containers);
+        let standing = self.standing(node);
         match (standing.current, standing.outdated.into_iter().next()) {
             (None, _) if node.care.blocked => Next::Nothing,
             (None, _) => Next::Make,
@@ -146,8 +146,19 @@ impl Driver {
 
     /// Whether a container must be made for it.
     pub(super) fn needs_container(&self, node: &Node) -> bool {
-        let image_id = self.image_id_of(node);
-        node.failure.is_none() && Standing::judge(&node.component, image_id, &node.containers).current.is_none()
+        node.failure.is_none() && self.standing(node).current.is_none()
+    }
+
+    /// Which of its containers stays and which have to go.
+    pub(super) fn standing<'n>(&self, node: &'n Node) -> Standing<'n> {
+        Standing::judge_without(&node.component, self.image_id_of(node), &node.containers, node.unusable.as_ref())
+    }
+
+    /// Whether it is to be started and one of its networks isn't there.
+    pub(super) fn lacks_network(&self, node: &Node) -> bool {
+        let is_gone = |key| self.networks.get(key).is_none_or(|state| state.network.is_none());
+        let is_waiting = !node.is_running && !node.phase.is_settled() && node.failure.is_none();
+        is_waiting && !node.containers.is_empty() && node.component.spec.networks.keys().any(is_gone)
     }
 
     fn longest_unmade(&self) -> Duration {

@@ -54,6 +54,8 @@ pub struct Options {
     pub from_labels: bool,
     /// Go on after "ready", and bring back what is lost: see [`super::supervise`].
     pub supervise: bool,
+    /// So often in a row a supervised component is brought back before it is given up.
+    pub attempts: u32,
 }
 
 /// Time from the last image on until every component must be ready, unless `--timeout` says otherwise.
@@ -88,6 +90,7 @@ impl Default for Options {
             remove_orphans: false,
             from_labels: false,
             supervise: false,
+            attempts: super::recover::ATTEMPTS,
         }
     }
 }

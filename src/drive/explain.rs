@@ -59,6 +59,10 @@ impl Driver {
             let peers = early.peers.iter().cloned().collect();
             return Some(Wait::new(format!("starts again when {} is ready", list(early.peers.iter())), peers));
         }
+        if node.phase == Phase::Restarting && node.care.attempts > 0 {
+            let why = format!("is brought back, attempt {} of {}", node.care.attempts, self.options.attempts);
+            return Some(Wait::new(why, self.unready_needs(node)));
+        }
         if node.phase == Phase::Restarting {
             let code = node.last_exit.unwrap_or_default();
             let times = node.policy_restarts + u64::from(node.outage_restarts + node.early_restarts);

@@ -80,6 +80,8 @@ pub struct Node {
     pub live: Track,
     /// Its probes.
     pub ready: Track,
+    /// A container of it that can't be started any more, whatever it looks like: a network that it was made for is gone.
+    pub unusable: Option<ContainerId>,
     /// What a supervised run remembers of it.
     pub care: Care,
     /// Why it failed.
@@ -175,6 +177,7 @@ impl Node {
             last_exit: None,
             live: Track::default(),
             ready: Track::default(),
+            unusable: None,
             care: Care::default(),
             failure: None,
             said_impossible: false,

@@ -108,7 +108,9 @@ impl Driver {
         if self.observed.is_none() || self.options.from_labels {
             return;
         }
-        let creating = self.selected().any(|(_, node)| self.needs_container(node));
+        let creating = self
+            .selected()
+            .any(|(name, node)| !self.is_held(name) && (self.needs_container(node) || self.lacks_network(node)));
         if !creating {
             return;
         }

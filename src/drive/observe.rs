@@ -242,16 +242,17 @@ impl Driver {
     /// Makes what was seen of a component's containers its state.
     fn reflect(&mut self, name: &ComponentName, containers: Vec<ObservedContainer>) {
         let Some(node) = self.nodes.get_mut(name) else { return };
-        let image_id = self.images.get(&node.component.image).and_then(|state| state.info()).map(|info| &*info.id);
         let is_first = !std::mem::replace(&mut node.seen, true);
         node.containers = containers;
-        let standing = diff::Standing::judge(&node.component, image_id, &node.containers);
+        let Some(node) = self.nodes.get(name) else { return };
+        let standing = self.standing(node);
         let Some(container) = standing.current.cloned() else {
             let why = standing.outdated.first().map(|(_, why)| *why);
             let is_going = |at: &ObservedContainer| matches!(at.state.status, Status::Dead | Status::Removing);
             let is_lost = standing.outdated.first().is_none_or(|(at, _)| is_going(at));
             return self.reflect_absence(name, why, is_lost);
         };
+        let Some(node) = self.nodes.get_mut(name) else { return };
         if is_first && !is_up(&container) {
             node.baseline = container.state.started_at;
         }

@@ -14,7 +14,7 @@ use crate::names::ComponentName;
 pub const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause before it.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// So often in a row a component is brought back; then it is given up.
+/// So often in a row a component is brought back, unless told otherwise; then it is given up.
 pub const ATTEMPTS: u32 = 10;
 /// One that has been ready for so long is a good one: its next loss is the first again.
 pub const STEADY: Duration = Duration::from_secs(60);
@@ -81,7 +81,7 @@ impl Driver {
         }
         // Nothing can be made without the file, and no restart puts a program into an image.
         let is_hopeless = (from_labels && node.containers.is_empty()) || node.is_hopeless();
-        let has_ended = !node.is_running && node.has_run && !node.containers.is_empty();
+        let has_ended = !node.is_running && node.containers.first().is_some_and(|at| at.state.started_at.is_some());
         if !is_hopeless {
             self.plan_recovery(name, &why, hint.clone());
         } else {
@@ -94,27 +94,21 @@ impl Driver {
 
     /// Brings a component back after a pause, unless that was done too often already.
     pub(super) fn plan_recovery(&mut self, name: &ComponentName, why: &str, hint: Option<String>) {
-        let now = self.now;
+        let (now, of) = (self.now, self.options.attempts);
         let Some(node) = self.nodes.get_mut(name) else { return };
         node.care.attempts += 1;
         node.failures_in_row = 0;
         node.tries_in_row = 0;
         let attempt = node.care.attempts;
-        if attempt > ATTEMPTS {
-            let what = format!("{why}; brought back {ATTEMPTS} times in a row, to no avail");
+        if attempt > of {
+            let what = format!("{why}; brought back {of} times in a row, to no avail");
             return self.give_up(name, what, hint);
         }
         let after = pause_before(attempt);
         node.retry_at = node.retry_at.max(now + after);
         self.wake_at(now + after);
         let why = why.to_owned();
-        self.emit(EventKind::RecoveryPlanned {
-            component: name.clone(),
-            why,
-            after: Stamp(after),
-            attempt,
-            of: ATTEMPTS,
-        });
+        self.emit(EventKind::RecoveryPlanned { component: name.clone(), why, after: Stamp(after), attempt, of });
     }
 
     /// It is left alone from now on, until the description changes or somebody starts it.

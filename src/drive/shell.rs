@@ -108,6 +108,7 @@ pub async fn supervise<E: Engine, P: Prober>(
 
 /// The same, with somebody who sees each input before the driver takes it. `Break` ends everything there and then, as
 /// `kill -9` does: calls under way may still take effect.
+#[cfg(test)]
 pub(super) async fn run_watched<E: Engine, P: Prober, B>(
     driver: Driver,
     engine: E,

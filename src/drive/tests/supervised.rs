@@ -111,6 +111,28 @@ async fn all_of_them_and_the_network_come_back() {
     .is(Outcome::Released);
 }
 
+/// A container that was made for two networks, of which somebody removed one or both before it was started.
+#[tokio::test(start_paused = true)]
+async fn networks_that_went_meanwhile_are_made_anew_by_up() {
+    for gone in [&["test_one"][..], &["test_two"], &["test_one", "test_two"]] {
+        let engine = engine(1);
+        let mut both = http("a");
+        both.spec.networks = crate::cluster::sample::component("a", &["one", "two"]).spec.networks;
+        let cluster = cluster([both, http("b")]);
+        up(&engine, &cluster).await.is(Outcome::Ready);
+        let request = crate::drive::stop::StopRequest { remove: false, volumes: false, ..down() };
+        stop_all(&engine, &cluster, &request).await.is(Outcome::Ready);
+        let observed = engine.observe(&cluster.name).await.unwrap();
+        for network in observed.networks.iter().filter(|at| gone.contains(&at.name.as_str())) {
+            engine.remove_network(&network.id).await.unwrap();
+        }
+        let ran = up(&engine, &cluster).await.is(Outcome::Ready);
+        assert!(ran.took < secs(5), "{gone:?}\n{}", ran.story());
+        assert_eq!(find(&engine, "a").networks.len(), 2);
+        assert!(engine.violations().is_empty());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_that_was_taken_off_its_network_is_put_back_and_goes_on() {
     let engine = engine(1);
