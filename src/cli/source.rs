@@ -17,7 +17,7 @@ pub(super) struct Described {
     pub(super) cluster: Cluster,
     /// The template that it comes from.
     pub(super) template: Option<String>,
-    /// All files that it depends on, there or not.
+    /// All files that it depends on, there or not; none if it can't be read twice.
     pub(super) reads: Vec<PathBuf>,
 }
 
@@ -34,6 +34,9 @@ pub(super) fn describe(
     if let Some(name) = &args.template {
         reads.extend(session.template_dirs().iter().flat_map(|dir| template::files_of(dir, name)));
     }
+    if session.all_files(&args.file).iter().any(|file| file.as_os_str() == "-") {
+        reads.clear();
+    }
     let options = ResolveOptions { engine_is_local, scale: parse_scale(scale)?, secrets };
     let (cluster, warnings) = resolve(&loaded, &options)?;
     for warning in loaded.warnings.iter().chain(warnings.iter()) {
@@ -49,8 +52,9 @@ fn beside(file: &Path) -> Vec<PathBuf> {
 }
 
 /// Whether there is a file to be found from the working directory.
-pub(super) fn is_found() -> bool {
-    found_files().is_ok()
+pub(super) fn is_found(session: &Session) -> Result<bool, CliError> {
+    let env = Environment::new(environment(), &working_directory()?, &session.global.env_files);
+    Ok(found_files(&env).is_ok())
 }
 
 /// What a project is loaded from.

@@ -49,8 +49,9 @@ async fn keep(session: &Session, args: Supervise, command: &'static str) -> Resu
     };
     let store = session.store(&described.cluster.name);
     let _guard = lock(&store, command)?;
-    let wants_up = command == "up" || store.wanted() != Some(Wanted::Stopped);
-    if wants_up {
+    // A cluster that was taken down has nothing that could be left stopped.
+    let begins_anew = command == "up" || matches!(store.wanted(), None | Some(Wanted::Down));
+    if begins_anew {
         note(store.set_stopped(&std::collections::BTreeSet::new()));
         note(store.set_wanted(Wanted::Up));
     }
@@ -94,7 +95,7 @@ async fn supervise(
         session.printer.problem(format_args!("warning: {message}"));
     }
     let reads = described.reads;
-    let reading = if options.from_labels {
+    let reading = if options.from_labels || reads.is_empty() {
         None
     } else {
         // Whatever a file calls itself later: this is about the cluster of this name.
@@ -133,7 +134,7 @@ struct Subject {
 /// By the files or the template that are given or found; None where there are none.
 fn find(session: &Session, args: &Supervise, is_local: bool) -> Result<Option<Subject>, CliError> {
     let is_given = args.source.template.is_some() || !session.all_files(&args.source.file).is_empty();
-    if !is_given && !source::is_found() {
+    if !is_given && !source::is_found(session)? {
         return Ok(None);
     }
     let described = source::describe(session, &args.source, &args.scale, is_local)?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::driver::Driver;
 use super::input::Call;
-use super::retry::Retry;
+use super::retry::{ATTEMPTS, Retry};
 use crate::cluster::Network;
 use crate::engine::{CreateNetwork, EngineError, ErrorKind, Observed, ObservedNetwork, Subnet};
 use crate::event::{EventKind, Outcome};
@@ -249,6 +249,12 @@ impl Driver {
                     _ => return self.fail_run(error.to_string(), subnet_hint(&network), Outcome::Failed),
                 }
                 state.engine_picks = state.pick == Pick::GivenUp || state.refused.len() >= 32;
+                self.observe_again = true;
+            }
+            // Of two who make it at once, one is told so by newer engines: the list shows it, ours or not.
+            Err(error) if error.kind == ErrorKind::NameTaken && state.retry.attempts < ATTEMPTS => {
+                _ = state.retry.again(now, &error);
+                state.in_doubt = Some(now);
                 self.observe_again = true;
             }
             Err(error) if state.retry.again(now, &error) => {

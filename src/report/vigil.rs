@@ -206,6 +206,9 @@ impl Report for Vigil {
             self.printer.progress(format!("supervising {cluster}: Ctrl-C ends that, and leaves it running"));
             return;
         }
+        if let EventKind::RecoveryPlanned { component, .. } = &event.kind {
+            self.lost.entry(component.clone()).or_insert(event.at);
+        }
         self.supervision(event.at, &event.kind);
         if !was_starting {
             self.goes_on(event.at, &event.kind);

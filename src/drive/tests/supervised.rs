@@ -111,6 +111,19 @@ async fn all_of_them_and_the_network_come_back() {
     .is(Outcome::Released);
 }
 
+#[tokio::test(start_paused = true)]
+async fn of_two_who_make_a_network_at_once_each_uses_it() {
+    for seed in 0..20 {
+        let engine = engine(seed).unique_network_names();
+        let cluster = three();
+        let (one, other) = tokio::join!(up(&engine, &cluster), up(&engine, &cluster));
+        one.is(Outcome::Ready);
+        other.is(Outcome::Ready);
+        assert_eq!(engine.networks_and_volumes().0.len(), 1);
+        assert!(engine.violations().is_empty(), "{:?}", engine.violations());
+    }
+}
+
 /// A container that was made for two networks, of which somebody removed one or both before it was started.
 #[tokio::test(start_paused = true)]
 async fn networks_that_went_meanwhile_are_made_anew_by_up() {
@@ -488,6 +501,50 @@ async fn an_engine_that_restarts_is_waited_for() {
     )
     .await
     .is(Outcome::Released);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_restarts_beside_its_containers_costs_nothing() {
+    let engine = engine(1);
+    supervise(&engine, &three(), async |vigil: &Vigil| {
+        vigil.ready(1).await;
+        let (before, calls) = (fingerprint(&engine), engine.changing_calls().len());
+        engine.restart_beside_containers(secs(20));
+        tokio::time::sleep(secs(60)).await;
+        assert_eq!((fingerprint(&engine), engine.changing_calls().len()), (before, calls), "{}", vigil.story());
+        // One that ended meanwhile.
+        engine.restart_beside_containers(secs(20));
+        engine.crash("b", 1);
+        vigil.until("b is back", |vigil| vigil.phase("b") == Some(Phase::Ready) && engine.is_ready("b")).await;
+        assert_eq!(calls_on(&engine, "a"), 1);
+    })
+    .await
+    .is(Outcome::Released);
+}
+
+/// Starts of a component.
+fn calls_on(engine: &FakeEngine, component: &str) -> usize {
+    calls(engine, Op::Start, component).len()
+}
+
+/// A restart of the engine at any moment of a start, with and without its containers.
+#[tokio::test(start_paused = true)]
+async fn up_goes_on_beside_a_restart_of_the_engine() {
+    for moment in (0..30).map(|n| ms(n * 20)) {
+        for keeps in [false, true] {
+            let engine = engine(1).behave("b", Behaviour::ready_after(ms(300)));
+            let cluster = three();
+            let outage = async {
+                tokio::time::sleep(moment).await;
+                if keeps { engine.restart_beside_containers(secs(2)) } else { engine.restart(secs(2)) }
+            };
+            let (ran, ()) = tokio::join!(up(&engine, &cluster), outage);
+            ran.is(Outcome::Ready);
+            up(&engine, &cluster).await.is(Outcome::Ready);
+            assert_eq!(engine.containers().len(), 3, "at {moment:?}, keeps {keeps}");
+            assert!(engine.violations().is_empty(), "{:?}", engine.violations());
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,5 @@
 //! A supervised run in a test: what it says so far, and what it is told.
 
-use std::future::Future;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -119,17 +118,14 @@ impl Vigil {
     }
 
     /// Waits until it is so, in virtual time.
-    #[track_caller]
-    pub(super) fn until(&self, what: &str, is: impl Fn(&Self) -> bool) -> impl Future<Output = ()> {
-        async move {
-            for _ in 0..60_000 {
-                if is(self) {
-                    return;
-                }
-                tokio::time::sleep(ms(10)).await;
+    pub(super) async fn until(&self, what: &str, is: impl Fn(&Self) -> bool) {
+        for _ in 0..60_000 {
+            if is(self) {
+                return;
             }
-            panic!("{what}: not within 10 min\n{}", self.story());
+            tokio::time::sleep(ms(10)).await;
         }
+        panic!("{what}: not within 10 min\n{}", self.story());
     }
 
     /// Waits until it has said so often that all is ready.

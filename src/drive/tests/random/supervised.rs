@@ -61,8 +61,18 @@ async fn vandalise(seed: u64, scene: &Scenario) {
     for (n, after) in (seed..).zip(&scene.vandalism) {
         tokio::time::sleep(*after).await;
         let containers = scene.engine.containers();
-        let Some(container) = containers.get(usize::try_from(n).unwrap_or(0) % containers.len().max(1)) else { continue };
-        match n % 4 {
+        let Some(container) = containers.get(usize::try_from(n).unwrap_or(0) % containers.len().max(1)) else {
+            continue;
+        };
+        match n % 5 {
+            // As `docker compose down` does it.
+            4 => {
+                let network = container.networks.values().map(|at| at.network_id.clone()).next().unwrap_or_default();
+                for container in &containers {
+                    _ = scene.engine.remove(&container.id, true).await;
+                }
+                _ = scene.engine.remove_network(&network).await;
+            }
             0 => _ = scene.engine.remove(&container.id, true).await,
             1 => _ = scene.engine.pause(&container.id).await,
             2 => scene.engine.cut_off(container.component.as_str()),
