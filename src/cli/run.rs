@@ -10,7 +10,8 @@ use super::error::INTERRUPTED;
 use super::interrupt::Interrupts;
 use super::session::Session;
 use super::{
-    CliError, chaos, config, doctor, down, exec, logs, manual, port, ps, render, report, restart, supervise, templates, up,
+    CliError, chaos, config, doctor, down, exec, logs, manual, port, ps, render, report, restart, supervise, templates,
+    up,
 };
 use crate::report::Printer;
 

@@ -151,14 +151,7 @@ impl Driver {
 
     /// Which of its containers stays and which have to go.
     pub(super) fn standing<'n>(&self, node: &'n Node) -> Standing<'n> {
-        Standing::judge_without(&node.component, self.image_id_of(node), &node.containers, node.unusable.as_ref())
-    }
-
-    /// Whether it is to be started and one of its networks isn't there.
-    pub(super) fn lacks_network(&self, node: &Node) -> bool {
-        let is_gone = |key| self.networks.get(key).is_none_or(|state| state.network.is_none());
-        let is_waiting = !node.is_running && !node.phase.is_settled() && node.failure.is_none();
-        is_waiting && !node.containers.is_empty() && node.component.spec.networks.keys().any(is_gone)
+        Standing::judge(&node.component, self.image_id_of(node), &node.containers)
     }
 
     fn longest_unmade(&self) -> Duration {

@@ -80,8 +80,6 @@ pub struct Node {
     pub live: Track,
     /// Its probes.
     pub ready: Track,
-    /// A container of it that can't be started any more, whatever it looks like: a network that it was made for is gone.
-    pub unusable: Option<ContainerId>,
     /// What a supervised run remembers of it.
     pub care: Care,
     /// Why it failed.
@@ -177,7 +175,6 @@ impl Node {
             last_exit: None,
             live: Track::default(),
             ready: Track::default(),
-            unusable: None,
             care: Care::default(),
             failure: None,
             said_impossible: false,

@@ -108,9 +108,7 @@ impl Driver {
         if self.observed.is_none() || self.options.from_labels {
             return;
         }
-        let creating = self
-            .selected()
-            .any(|(name, node)| !self.is_held(name) && (self.needs_container(node) || self.lacks_network(node)));
+        let creating = self.selected().any(|(name, node)| !self.is_held(name) && self.needs_container(node));
         if !creating {
             return;
         }

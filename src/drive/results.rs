@@ -7,9 +7,6 @@ use crate::engine::{EngineError, ErrorKind, ObservedContainer, Status, labels};
 use crate::event::{EventKind, Outcome, Phase};
 use crate::names::{ComponentName, ContainerId};
 
-/// Starts in a row that the engine refused since something wasn't there; after these the container is made anew.
-const STARTS_WITHOUT_NETWORK: u32 = 2;
-
 impl Driver {
     pub(super) fn take_created(&mut self, name: &ComponentName, result: Result<ContainerId, EngineError>) {
         let now = self.now;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::cluster::{Cluster, Component};
 use crate::engine::{Observed, ObservedContainer, Status, labels};
 use crate::event::PlannedAction;
-use crate::names::{ComponentName, ContainerId, ServiceName};
+use crate::names::{ComponentName, ServiceName};
 
 /// The containers of one component, judged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,24 +23,10 @@ impl<'a> Standing<'a> {
     /// Judges `containers`, all of one component. `image_id` is None while the image isn't known.
     #[must_use]
     pub fn judge(component: &Component, image_id: Option<&str>, containers: &'a [ObservedContainer]) -> Self {
-        Self::judge_without(component, image_id, containers, None)
-    }
-
-    /// The same, where one of them is known to be good for nothing: a network that it was made for is gone.
-    #[must_use]
-    pub fn judge_without(
-        component: &Component,
-        image_id: Option<&str>,
-        containers: &'a [ObservedContainer],
-        unusable: Option<&ContainerId>,
-    ) -> Self {
         let mut standing = Self::default();
         let mut fitting: Vec<&ObservedContainer> = Vec::new();
         for container in containers {
             match misfit(component, image_id, container) {
-                None if unusable == Some(&container.id) => {
-                    standing.outdated.push((container, "a network that it was made for is gone"));
-                }
                 Some(why) => standing.outdated.push((container, why)),
                 None => fitting.push(container),
             }

@@ -8,7 +8,7 @@ use crate::cluster::{Cluster, GateCondition, RestartPolicy};
 use crate::drive::driver::Options;
 use crate::drive::recover::{ATTEMPTS, STEADY, UNHEALTHY_FOR};
 use crate::drive::supervise::Order;
-use crate::engine::fake::{Behaviour, FakeEngine, Op};
+use crate::engine::fake::{Behaviour, FakeEngine, Faults, Op};
 use crate::engine::{Engine, ObservedContainer, Status};
 use crate::event::{EventKind, Outcome, Phase};
 
@@ -505,15 +505,15 @@ async fn an_engine_that_restarts_is_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn an_engine_that_restarts_beside_its_containers_costs_nothing() {
-    let engine = engine(1);
+    let engine = engine(1).faults(Faults { live_restore: true, ..Faults::none() });
     supervise(&engine, &three(), async |vigil: &Vigil| {
         vigil.ready(1).await;
         let (before, calls) = (fingerprint(&engine), engine.changing_calls().len());
-        engine.restart_beside_containers(secs(20));
+        engine.restart(secs(20));
         tokio::time::sleep(secs(60)).await;
         assert_eq!((fingerprint(&engine), engine.changing_calls().len()), (before, calls), "{}", vigil.story());
         // One that ended meanwhile.
-        engine.restart_beside_containers(secs(20));
+        engine.restart(secs(20));
         engine.crash("b", 1);
         vigil.until("b is back", |vigil| vigil.phase("b") == Some(Phase::Ready) && engine.is_ready("b")).await;
         assert_eq!(calls_on(&engine, "a"), 1);
@@ -532,11 +532,12 @@ fn calls_on(engine: &FakeEngine, component: &str) -> usize {
 async fn up_goes_on_beside_a_restart_of_the_engine() {
     for moment in (0..30).map(|n| ms(n * 20)) {
         for keeps in [false, true] {
-            let engine = engine(1).behave("b", Behaviour::ready_after(ms(300)));
+            let faults = Faults { live_restore: keeps, ..Faults::none() };
+            let engine = engine(1).behave("b", Behaviour::ready_after(ms(300))).faults(faults);
             let cluster = three();
             let outage = async {
                 tokio::time::sleep(moment).await;
-                if keeps { engine.restart_beside_containers(secs(2)) } else { engine.restart(secs(2)) }
+                engine.restart(secs(2));
             };
             let (ran, ()) = tokio::join!(up(&engine, &cluster), outage);
             ran.is(Outcome::Ready);

@@ -255,11 +255,6 @@ impl FakeEngine {
         self.with(|world| world.restart_engine(downtime));
     }
 
-    /// The engine restarts, and containers go on meanwhile, as with `live-restore`.
-    pub fn restart_beside_containers(&self, downtime: Duration) {
-        self.with(|world| world.restart_beside_containers(downtime));
-    }
-
     /// Calls made within this time from now get no answer.
     pub fn fall_silent(&self, duration: Duration) {
         self.with(|world| world.silent_until = world.now.saturating_add(duration));

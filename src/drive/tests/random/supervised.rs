@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::check;
-use super::scenario::{Scenario, draw};
+use super::properties;
+use super::scenario::{Scenario, Seed, draw};
 use crate::drive::tests::harness::*;
 use crate::drive::tests::vigil::{Vigil, supervise_with};
 use crate::engine::Engine;
@@ -16,17 +16,17 @@ const LATE_EFFECTS: Duration = Duration::from_secs(60);
 const CONVERGES_WITHIN: Duration = Duration::from_secs(200);
 
 /// Plays a seed and tells its story.
-pub(super) async fn play(seed: u64) -> String {
+pub(super) async fn play(seed: Seed) -> String {
     let scene = draw(seed);
     // The world begins.
     let _ = scene.engine.now();
     let ran = supervise_with(&scene.engine, &scene.cluster, scene.options.clone(), async |vigil: &Vigil| {
-        vandalise(seed, &scene).await;
+        futures::join!(vandalise(seed, &scene), scene.meddle(), scene.recover());
         tokio::time::sleep(scene.until.saturating_sub(scene.engine.now()) + LATE_EFFECTS).await;
         if scene.doomed.is_empty() {
             all_is_ready(seed, &scene, vigil).await;
         }
-        check::world(seed, &scene);
+        properties::of_the_world(&scene);
     });
     let ran = ran.await.is(Outcome::Released);
     let failed = ran.events.iter().any(|event| matches!(event.kind, EventKind::Failed { .. }));
@@ -35,7 +35,7 @@ pub(super) async fn play(seed: u64) -> String {
     ran.story()
 }
 
-async fn all_is_ready(seed: u64, scene: &Scenario, vigil: &Vigil) {
+async fn all_is_ready(seed: Seed, scene: &Scenario, vigil: &Vigil) {
     let is_ready = || {
         let mut components = scene.cluster.components.values();
         components.all(|at| vigil.phase(at.name.as_str()).is_some_and(crate::event::Phase::is_settled))
@@ -57,8 +57,8 @@ async fn all_is_ready(seed: u64, scene: &Scenario, vigil: &Vigil) {
 }
 
 /// Somebody else removes, freezes and cuts off containers while faults last.
-async fn vandalise(seed: u64, scene: &Scenario) {
-    for (n, after) in (seed..).zip(&scene.vandalism) {
+async fn vandalise(seed: Seed, scene: &Scenario) {
+    for (n, after) in (seed.number..).zip(&scene.vandalism) {
         tokio::time::sleep(*after).await;
         let containers = scene.engine.containers();
         let Some(container) = containers.get(usize::try_from(n).unwrap_or(0) % containers.len().max(1)) else {
@@ -81,7 +81,7 @@ async fn vandalise(seed: u64, scene: &Scenario) {
     }
 }
 
-async fn finish(seed: u64, scene: &Scenario) {
+async fn finish(seed: Seed, scene: &Scenario) {
     let ran = stop_all(&scene.engine, &scene.cluster, &down()).await;
     assert_eq!(ran.outcome, Outcome::Ready, "seed {seed}\n{}", ran.story());
     assert_eq!(scene.engine.networks_and_volumes(), (vec![], vec![]), "seed {seed}");
