@@ -9,6 +9,7 @@ pub mod run;
 
 mod chaos;
 mod config;
+mod desk;
 mod doctor;
 mod down;
 mod ephemeral;
@@ -28,6 +29,7 @@ mod report;
 mod restart;
 mod session;
 mod source;
+mod supervise;
 mod templates;
 mod up;
 mod watchers;

@@ -1,5 +1,6 @@
 //! `convoke up`: bring a cluster up and wait until all of it is ready.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use super::ephemeral::{self, Held};
 use super::error::{CliError, INTERRUPTED};
 use super::session::{Session, now_text, run_id};
 use super::watchers::{Watchers, masker};
-use super::{plan, source};
+use super::{plan, source, supervise};
 use crate::cluster::{Cluster, Component};
 use crate::drive::shell::{self, RunEnd};
 use crate::drive::stop::{StopRequest, stop};
@@ -30,6 +31,9 @@ const GRACE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 const CLEANUP_LIMIT: Duration = Duration::from_secs(20);
 
 pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
+    if args.supervise {
+        return supervise::up(session, args).await;
+    }
     // Before anything else: it may end at any moment.
     let held = args.ephemeral.then(|| Held::of(args.owner_pid)).transpose()?;
     let connected = session.connect().await;
@@ -51,6 +55,8 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
         engine: Some(engine.known_info().address.clone()),
     };
     note(store.set_source(&wanted));
+    say_supervisor(session, &store);
+    note(store.set_stopped(&BTreeSet::new()));
     note(store.set_wanted(Wanted::Up));
     cluster.ephemeral = match &held {
         Some(held) => Some(belongs_to(session, &engine, &store, held).await?),
@@ -80,6 +86,13 @@ async fn belongs_to(session: &Session, engine: &DockerEngine, store: &Store, hel
         held.end().map_err(|error| CliError::failed(format!("--ephemeral: its process can't be awaited: {error}")))?;
     session.interrupts.also(end);
     Ok(held.label())
+}
+
+/// One that supervises the cluster goes by what it was told itself: if that is something else, it will have its way.
+fn say_supervisor(session: &Session, store: &Store) {
+    if let Some(holder) = store.supervisor() {
+        session.printer.progress(format_args!("note: supervised by {holder}, by the files that it was given"));
+    }
 }
 
 /// What every run has.
@@ -202,7 +215,12 @@ pub(super) fn note<E: std::fmt::Display>(result: Result<(), E>) {
 }
 
 /// Where ports without an address are published: on this machine only, if the engine is on it. Says so if it matters.
-fn publish_address(session: &Session, cluster: &Cluster, given: Option<IpAddr>, engine: &DockerEngine) -> IpAddr {
+pub(super) fn publish_address(
+    session: &Session,
+    cluster: &Cluster,
+    given: Option<IpAddr>,
+    engine: &DockerEngine,
+) -> IpAddr {
     let usual = if engine.known_info().shares_loopback() { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
     let address = given.unwrap_or(IpAddr::V4(usual));
     let matters = |c: &Component| c.spec.ports.iter().any(|port| port.host_ip.is_none());
@@ -213,7 +231,7 @@ fn publish_address(session: &Session, cluster: &Cluster, given: Option<IpAddr>, 
     address
 }
 
-fn pool(text: Option<&str>) -> Result<Subnet, CliError> {
+pub(super) fn pool(text: Option<&str>) -> Result<Subnet, CliError> {
     let Some(text) = text else { return Ok(Options::default().pool) };
     text.parse().map_err(|error: String| CliError::input(format!("--pool: {error}")))
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::driver::{Driver, IMAGE_PATIENCE};
 use super::input::Call;
+use super::recover::LONGEST_PAUSE;
 use super::shell::LOG_LINES;
 use crate::cluster::Component;
 use crate::engine::{EngineError, ErrorKind, ImageInfo, Progress};
@@ -43,8 +44,10 @@ impl Driver {
         }
         let references: Vec<String> = self.selected().map(|(_, node)| node.component.image.clone()).collect();
         for reference in references {
-            if self.images.insert(reference.clone(), ImageState::Finding).is_none() {
-                self.call(Call::FindImage(reference));
+            match self.images.get(&reference).map(|state| state.info().cloned()) {
+                None => self.find_again(reference),
+                Some(Some(info)) => self.learn_health(&reference, &info),
+                Some(None) => {}
             }
         }
     }
@@ -78,7 +81,14 @@ impl Driver {
                 let retry = self.image_retries.entry(reference.to_owned()).or_default();
                 let (again, at) = (retry.again(now, &error), retry.at);
                 if !again {
-                    return self.image_failed(reference, &error, output.unwrap_or_default().into());
+                    self.image_failed(reference, &error, output.unwrap_or_default().into());
+                    if !self.is_supervised() {
+                        return;
+                    }
+                    let at = now + LONGEST_PAUSE;
+                    self.image_retries.remove(reference);
+                    self.images.insert(reference.to_owned(), ImageState::RetryAt { at, obtain: obtaining });
+                    return;
                 }
                 self.note_trouble(&error);
                 ImageState::RetryAt { at, obtain: obtaining }
@@ -105,6 +115,8 @@ impl Driver {
             }
         };
         let user = self.selected().find(|(_, n)| n.component.image == reference).map(|(name, _)| name.clone());
+        // Whom it is for comes back when it is there: no reason to give a component up.
+        let user = user.filter(|_| !self.is_supervised());
         match user {
             Some(name) => self.fail_unmade(&name, what, hint, output),
             None => self.fail_run(what, Some(hint), Outcome::Failed),
@@ -208,9 +220,11 @@ impl Driver {
 
     fn image_is_needed(&self, reference: &str) -> bool {
         self.observed.is_some()
-            && self.selected().any(|(_, node)| {
+            && self.selected().any(|(name, node)| {
                 let c = &node.component;
-                c.image == reference && (self.needs_container(node) || (self.options.rebuild && c.build.is_some()))
+                c.image == reference
+                    && !self.is_held(name)
+                    && (self.needs_container(node) || (self.options.rebuild && c.build.is_some()))
             })
     }
 }

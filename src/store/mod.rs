@@ -12,6 +12,7 @@
 //!     chaos.json       what was broken on purpose; chaos.lock is held while it changes
 //!     ephemeral        the process that the cluster is removed with
 //!     watcher.lock     held by the one that waits for that process's end
+//!     stopped.json     components that were stopped by their names
 //!     source.json      the files that the cluster was last started from
 //!     runs/<run>.jsonl
 //! ```
