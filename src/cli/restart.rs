@@ -11,10 +11,13 @@ use super::up::{basic_options, bring_up, lock, note};
 use super::watchers::Watchers;
 use crate::drive::Options;
 use crate::drive::stop::{StopRequest, stop};
+use crate::engine::Observed;
 use crate::engine::docker::DockerEngine;
 use crate::event::Outcome;
 use crate::names::{ClusterName, ComponentName};
+use crate::plan::gates::describe;
 use crate::plan::labelled::from_labels;
+use crate::plan::partial::{Shut, is_up, shut_gates, with_peers};
 use crate::report::Masker;
 use crate::store::{Guard, Store, Wanted};
 
@@ -60,8 +63,11 @@ impl<'a> Again<'a> {
         let wait = !args.waiting.no_wait_lock;
         let Some(_guard) = lock(session, &store, command, wait).await? else { return Ok(None) };
         let observed = session.observe(&engine, &cluster).await?;
-        let chosen = choose(&observed, &args.which.components)?;
-        let only = (!args.which.components.is_empty()).then(|| chosen.into_iter().collect());
+        let chosen = choose(&observed, &args.which.components)?.into_iter().collect();
+        if !args.which.components.is_empty() {
+            check_peers(session, &cluster, &observed, command, &chosen)?;
+        }
+        let only = (!args.which.components.is_empty()).then_some(chosen);
         let given = session.all_files(&args.which.files.file);
         let files = if given.is_empty() { store.source().unwrap_or_default().files } else { given };
         let secrets = source::secrets_of(session, &files);
@@ -103,4 +109,32 @@ impl<'a> Again<'a> {
         };
         bring_up(self.session, self.engine, described, options, &self.waiting, watchers).await
     }
+}
+
+/// Refuses what could only wait until the deadline: components whose gates wait for peers that are down, and that
+/// nobody starts.
+fn check_peers(
+    session: &Session,
+    cluster: &ClusterName,
+    observed: &Observed,
+    command: &str,
+    chosen: &BTreeSet<ComponentName>,
+) -> Result<(), CliError> {
+    let described = from_labels(cluster, observed);
+    let runs = |name: &ComponentName| observed.containers.iter().any(|c| c.component == *name && is_up(c));
+    // What runs isn't held back any more, unless it is stopped first.
+    let starting: BTreeSet<_> = chosen.iter().filter(|name| command == "restart" || !runs(name)).cloned().collect();
+    let shut = shut_gates(&described, observed, &starting);
+    if shut.is_empty() {
+        return Ok(());
+    }
+    let line = |shut: &Shut| {
+        let Shut { component, gate, peer_is } = shut;
+        format!("{component} {}, and {} is {peer_is} and isn't part of this run", describe(gate), gate.on)
+    };
+    let lines: Vec<_> = shut.iter().map(line).collect();
+    let all = with_peers(&described, observed, chosen);
+    let names: Vec<_> = all.iter().map(ComponentName::as_str).collect();
+    let project = session.global.project.as_ref().map(|_| format!(" -p {cluster}")).unwrap_or_default();
+    Err(CliError::input(lines.join("; ")).hint(format!("convoke {command}{project} {}", names.join(" "))))
 }

@@ -10,7 +10,7 @@ use crate::event::Phase;
 use crate::names::{ComponentName, ContainerId};
 use crate::plan::diff::Standing;
 use crate::plan::gates::{self, PeerProgress};
-use crate::plan::request;
+use crate::plan::{partial, request};
 
 /// A component that boots longer than another by so much is started before it, even if its container isn't made yet.
 const WORTH_WAITING_FOR: Duration = Duration::from_millis(300);
@@ -224,12 +224,16 @@ impl Driver {
     pub(super) fn closed_gate(&self, name: &ComponentName) -> Option<&crate::cluster::Gate> {
         let node = self.nodes.get(name)?;
         node.component.gates.iter().find(|gate| {
-            let progress = self
-                .nodes
-                .get(&gate.on)
-                .map(|peer| PeerProgress { phase: peer.phase, has_started: peer.has_run || peer.is_running });
-            progress.is_some_and(|progress| !gates::is_open(gate, self.cluster.start, progress))
+            let Some(peer) = self.nodes.get(&gate.on) else { return false };
+            let progress = PeerProgress { phase: peer.phase, has_started: peer.has_run || peer.is_running };
+            let is_left_out = !gate.required && self.stays_down(peer);
+            !is_left_out && !gates::is_open(gate, self.cluster.start, progress)
         })
+    }
+
+    /// Whether it doesn't run, and this run has nothing to do with it.
+    pub(super) fn stays_down(&self, node: &Node) -> bool {
+        !self.is_selected(&node.component.name) && !node.containers.iter().any(partial::is_up)
     }
 
     fn advance_surplus(&mut self) {

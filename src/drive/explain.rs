@@ -124,10 +124,19 @@ impl Driver {
             return Some(wait);
         }
         if let Some(gate) = self.closed_gate(name) {
-            let (why, on) = (gates::describe(gate), vec![gate.on.clone()]);
-            return Some(Wait { why, on, gate: Some(gates::awaited(gate)) });
+            let why = format!("{}{}", gates::describe(gate), self.phase_of_outsider(&gate.on));
+            return Some(Wait { why, on: vec![gate.on.clone()], gate: Some(gates::awaited(gate)) });
         }
         None
+    }
+
+    /// How a peer is that isn't part of this run: nothing else tells of it.
+    fn phase_of_outsider(&self, name: &ComponentName) -> String {
+        match self.nodes.get(name).filter(|_| !self.is_selected(name)) {
+            Some(peer) if self.stays_down(peer) => format!(" ({name} is stopped, and isn't part of this run)"),
+            Some(peer) => format!(" ({name} is {})", peer.phase),
+            None => String::new(),
+        }
     }
 
     /// Why a component that waits for nothing isn't ready yet: it is the engine's turn.

@@ -21,7 +21,8 @@ pub fn is_open(gate: &Gate, start: StartMode, peer: PeerProgress) -> bool {
     match gate.condition {
         GateCondition::Completed => peer.phase == Phase::Completed,
         _ if start == StartMode::Together => true,
-        GateCondition::Started => peer.has_started,
+        // A job that was done before this run isn't started again.
+        GateCondition::Started => peer.has_started || peer.phase == Phase::Completed,
         GateCondition::Ready => peer.phase.is_settled(),
     }
 }

@@ -47,6 +47,29 @@ fn stop_start_and_restart_work_without_the_file() {
     cluster.run(&["restart", "elsewhere"]).exits(2).says(&["elsewhere", "db", "web"]);
 }
 
+/// Its gate waits for a peer that is down: that is said at once, and what runs goes on.
+#[test]
+fn a_part_whose_peer_is_stopped_is_not_restarted_without_it() {
+    let cluster = TestCluster::new(PAIR);
+    cluster.ok(&["up"]);
+    cluster.ok(&["stop", "db"]);
+    let before = cluster.identities();
+    let restart = cluster.run(&["restart", "web"]);
+    restart.exits(2).within(Duration::from_secs(5)).says(&[
+        "error: web starts when db is ready, and db is stopped and isn't part of this run\n",
+        &format!("try: convoke restart -p {} db web\n", cluster.name),
+    ]);
+    assert_eq!(cluster.identities(), before, "nothing was touched");
+    assert_eq!(cluster.container("web").state.status, Status::Running);
+    // It runs: nothing has to be waited for.
+    cluster.ok(&["start", "web"]);
+
+    cluster.ok(&["stop", "web"]);
+    let start = cluster.run(&["start", "web"]);
+    start.exits(2).says(&["web starts when db is ready", &format!("try: convoke start -p {} db web\n", cluster.name)]);
+    cluster.ok(&["start", "db", "web"]).says(&["start 2", "ready in"]);
+}
+
 #[test]
 fn port_says_where_a_port_is_published() {
     let cluster = TestCluster::new(PAIR);

@@ -64,6 +64,42 @@ async fn a_stopped_cluster_starts_by_its_labels_and_obeys_its_gates() {
     assert_eq!(ids(before), ids(engine.containers()));
 }
 
+/// A job that is done counts as one that has started, and a peer that isn't required and stays down as one that failed.
+#[tokio::test(start_paused = true)]
+async fn a_part_starts_beside_a_job_that_is_done_and_an_optional_peer_that_is_stopped() {
+    let mut job = plain("job");
+    job.completes = true;
+    let mut web = gated(http("web"), GateCondition::Started, "job");
+    web = gated(web, GateCondition::Ready, "cache");
+    web.gates[1].required = false;
+    let cluster = cluster([job, http("cache"), web]);
+    let engine = engine(7)
+        .behave("job", Behaviour::exits(ms(100), 0))
+        .behave("cache", Behaviour::ready_after(ms(50)))
+        .behave("web", Behaviour::ready_after(ms(50)));
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    stop_all(&engine, &cluster, &stop_request()).await.is(Outcome::Ready);
+    let rebuilt = from_labels(&cluster.name, &engine.observe(&cluster.name).await.unwrap());
+    let options = Options { only: Some([name("web")].into()), ..by_labels() };
+    let ran = up_with(&engine, &rebuilt, options).await.is(Outcome::Ready);
+    assert!(ran.took < secs(2), "{}", ran.story());
+    assert_eq!(calls(&engine, Op::Start, "cache").len(), 1);
+}
+
+/// A peer that goes down while its gate is waited for: the wait says so.
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_a_peer_that_is_no_part_of_the_run_says_how_that_peer_is() {
+    let cluster = cluster([http("db"), gated(http("web"), GateCondition::Ready, "db")]);
+    let engine = engine(8).behave("db", Behaviour::ready_after(ms(50))).behave("web", Behaviour::ready_after(ms(50)));
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    stop_all(&engine, &cluster, &stop_request()).await.is(Outcome::Ready);
+    let rebuilt = from_labels(&cluster.name, &engine.observe(&cluster.name).await.unwrap());
+    let options = Options { only: Some([name("web")].into()), timeout: Some(secs(20)), ..by_labels() };
+    let ran = up_with(&engine, &rebuilt, options).await.is(Outcome::DeadlinePassed);
+    let what = &ran.failures()[0].what;
+    assert!(what.contains("starts when db is ready (db is stopped, and isn't part of this run)"), "{}", ran.story());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_cluster_that_starts_together_does_so_by_its_labels_too() {
     let mut together = cluster([http("db"), gated(http("web"), GateCondition::Ready, "db")]);
