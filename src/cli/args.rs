@@ -159,7 +159,7 @@ pub enum Command {
     /// Stop and remove a cluster: containers and networks
     Down(Down),
     /// Stop components, keep their containers
-    Stop(Components),
+    Stop(Stop),
     /// Start components that are stopped, and wait until they are ready
     Start(Restart),
     /// Stop components and start them again
@@ -182,6 +182,11 @@ pub enum Command {
     Report(Report),
     /// Break components on purpose, list what is broken, heal it
     Chaos(Chaos),
+    /// Show what dead runs left behind, and remove it
+    Gc(Gc),
+    /// Wait for the end of a process, then remove its ephemeral cluster
+    #[command(hide = true)]
+    WatchOwner(WatchOwner),
     /// Check what convoke needs: the engine, the way to containers, the state directory
     Doctor,
     /// Print a completion script for a shell
@@ -207,6 +212,12 @@ pub struct Up {
     /// How long.
     #[command(flatten)]
     pub waiting: Waiting,
+    /// Remove the cluster, its volumes too, when the process that started convoke is gone, however it ends
+    #[arg(long)]
+    pub ephemeral: bool,
+    /// The process that an ephemeral cluster lives as long as, instead of convoke's parent
+    #[arg(long, value_name = "PID", requires = "ephemeral")]
+    pub owner_pid: Option<u32>,
     /// Number of containers of a service, such as web=3
     #[arg(long, value_name = "SERVICE=N", value_parser = key_value)]
     pub scale: Vec<(String, String)>,
@@ -248,9 +259,15 @@ pub struct Down {
     /// Remove named volumes too: their data is lost
     #[arg(short, long)]
     pub volumes: bool,
+    /// Time between a component's stop signal and SIGKILL, instead of the file's or 10 s
+    #[arg(short, long, value_name = "SECONDS", value_parser = duration, conflicts_with = "grace")]
+    pub time: Option<Duration>,
     /// Not more time than this between a component's stop signal and SIGKILL
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub grace: Option<Duration>,
+    /// Dependents before what they depend on, cycles together; else all at once
+    #[arg(long)]
+    pub ordered: bool,
     /// Fail at once if another run works on the cluster
     #[arg(long)]
     pub no_wait_lock: bool,
@@ -265,6 +282,20 @@ pub struct Components {
     /// Components or services; none: all
     #[arg(value_name = "COMPONENT")]
     pub components: Vec<String>,
+}
+
+/// `convoke stop`
+#[derive(Debug, Clone, Args)]
+pub struct Stop {
+    /// Which.
+    #[command(flatten)]
+    pub which: Components,
+    /// Time between a component's stop signal and SIGKILL, instead of the file's or 10 s
+    #[arg(short, long, value_name = "SECONDS", value_parser = duration)]
+    pub time: Option<Duration>,
+    /// Dependents before what they depend on, cycles together; else all at once
+    #[arg(long)]
+    pub ordered: bool,
 }
 
 /// `convoke start`, `convoke restart`
@@ -384,6 +415,28 @@ pub struct Break {
     /// Components or services
     #[arg(value_name = "COMPONENT", required = true)]
     pub components: Vec<String>,
+}
+
+/// `convoke gc`
+#[derive(Debug, Clone, Args)]
+pub struct Gc {
+    /// Remove it without asking
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Volumes too, of clusters that have nothing else: their data is lost
+    #[arg(long)]
+    pub volumes: bool,
+    /// Leave alone what is younger: a run that isn't seen from here may be working on it
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "2m")]
+    pub older_than: Duration,
+}
+
+/// `convoke watch-owner`, which `up --ephemeral` starts
+#[derive(Debug, Clone, Args)]
+pub struct WatchOwner {
+    /// The process, in the words of the label
+    #[arg(long)]
+    pub owner: String,
 }
 
 /// `convoke render`

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::args::{Components, Down};
+use super::args::{Down, Stop};
+use super::ephemeral::end_watcher;
 use super::error::{CliError, INTERRUPTED};
 use super::session::{Session, choose, now_text, run_id};
 use super::up::{lock, note};
 use super::watchers::Watchers;
 use crate::drive::stop::{StopRequest, stop as stop_cluster};
-use crate::engine::Engine;
 use crate::engine::docker::DockerEngine;
+use crate::engine::{Engine, labels};
 use crate::event::EventKind;
 use crate::names::ClusterName;
 use crate::report::{Masker, Record, records};
@@ -28,19 +29,26 @@ pub(super) async fn down(session: &Session, args: Down) -> Result<u8, CliError> 
     let store = session.store(&cluster);
     let Some(_guard) = lock(session, &store, "down", !args.no_wait_lock).await? else { return Ok(INTERRUPTED) };
     note(store.set_wanted(Wanted::Down));
+    // Of such a cluster the volumes that it made go too.
+    let is_ephemeral = store.owner().is_some();
     let request = StopRequest {
         run: run_id(),
         command: "down".into(),
         time: now_text(),
-        only: None,
         remove: true,
-        volumes: args.volumes,
+        volumes: args.volumes || is_ephemeral,
+        volumes_with: (is_ephemeral && !args.volumes).then(|| labels::EPHEMERAL.to_owned()),
+        grace: args.time,
         grace_limit: args.grace,
+        ordered: args.ordered,
         aftermath: aftermath(&store),
+        ..StopRequest::default()
     };
     let code = carry_out(session, &engine, &cluster, &store, &request).await?;
     if code == 0 {
         note(store.change_breakages(Vec::clear));
+        note(store.set_owner(None));
+        end_watcher(&store);
     }
     Ok(code)
 }
@@ -60,14 +68,14 @@ fn aftermath(store: &Store) -> Duration {
     if records(store, 1).first().is_some_and(killed) { LATE_EFFECTS } else { Duration::ZERO }
 }
 
-pub(super) async fn stop(session: &Session, args: Components) -> Result<u8, CliError> {
+pub(super) async fn stop(session: &Session, args: Stop) -> Result<u8, CliError> {
     let engine = session.connect().await?;
-    let cluster = session.cluster_name(&engine, &args.files.file).await?;
+    let cluster = session.cluster_name(&engine, &args.which.files.file).await?;
     let store = session.store(&cluster);
     let Some(_guard) = lock(session, &store, "stop", true).await? else { return Ok(INTERRUPTED) };
     let observed = engine.observe(&cluster).await?;
-    let only = choose(&observed, &args.components)?;
-    if args.components.is_empty() {
+    let only = choose(&observed, &args.which.components)?;
+    if args.which.components.is_empty() {
         note(store.set_wanted(Wanted::Stopped));
     }
     let request = StopRequest {
@@ -75,10 +83,9 @@ pub(super) async fn stop(session: &Session, args: Components) -> Result<u8, CliE
         command: "stop".into(),
         time: now_text(),
         only: Some(only.into_iter().collect()),
-        remove: false,
-        volumes: false,
-        grace_limit: None,
-        aftermath: Duration::ZERO,
+        grace: args.time,
+        ordered: args.ordered,
+        ..StopRequest::default()
     };
     carry_out(session, &engine, &cluster, &store, &request).await
 }

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 /// Counts the signals that ask the process to end.
 #[derive(Debug, Clone)]
 pub(super) struct Interrupts {
+    sender: watch::Sender<u32>,
     count: watch::Receiver<u32>,
 }
 
@@ -24,7 +25,16 @@ impl Interrupts {
                 }
             });
         }
-        Self { count }
+        Self { sender, count }
+    }
+
+    /// Counts the end of `what` as one more.
+    pub(super) fn also(&self, what: impl Future<Output = ()> + Send + 'static) {
+        let sender = self.sender.clone();
+        tokio::spawn(async move {
+            what.await;
+            sender.send_modify(|count| *count += 1);
+        });
     }
 
     /// Resolves when `times` signals have come.

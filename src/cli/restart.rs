@@ -1,7 +1,6 @@
 //! `convoke start` and `convoke restart`: from the labels of the containers, without the file.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use super::args::{Restart, Waiting};
 use super::error::{CliError, INTERRUPTED};
@@ -79,10 +78,7 @@ impl<'a> Again<'a> {
             command: self.command.into(),
             time: now_text(),
             only: self.only.clone(),
-            remove: false,
-            volumes: false,
-            grace_limit: None,
-            aftermath: Duration::ZERO,
+            ..StopRequest::default()
         };
         let interrupt = self.session.interrupts.after(1);
         stop(&self.engine, &self.cluster, &request, interrupt, watchers.sink_of_first_part()).await

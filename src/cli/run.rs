@@ -6,11 +6,12 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use super::args::{Cli, Command};
-use super::error::INTERRUPTED;
+use super::error::{FAILED, INTERRUPTED};
 use super::interrupt::Interrupts;
 use super::session::Session;
 use super::{
-    CliError, chaos, config, doctor, down, exec, logs, manual, port, ps, render, report, restart, templates, up,
+    CliError, chaos, config, doctor, down, ephemeral, exec, gc, logs, manual, port, ps, render, report, restart,
+    templates, up,
 };
 use crate::report::Printer;
 
@@ -27,6 +28,17 @@ pub fn main() -> ExitCode {
     };
     let printer = Printer::system(cli.global.quiet);
     trace_to(&printer);
+    let _watching = if let Command::WatchOwner(args) = &cli.command {
+        match ephemeral::sleep_until_gone(args, cli.global.project.as_deref()) {
+            Ok(guard) => Some(guard),
+            Err(why) => {
+                printer.problem(format_args!("error: can't watch: {why}"));
+                return ExitCode::from(FAILED);
+            }
+        }
+    } else {
+        None
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -77,6 +89,8 @@ async fn dispatch(cli: Cli, printer: &Printer, interrupts: &Interrupts) -> u8 {
         Command::Render(args) => render::run(&session, &args),
         Command::Report(args) => report::run(&session, &args),
         Command::Chaos(args) => chaos::run(&session, args).await,
+        Command::Gc(args) => gc::run(&session, args).await,
+        Command::WatchOwner(args) => ephemeral::clean_up(&session, args).await,
         Command::Doctor => doctor::run(&session).await,
         Command::Completions { shell } => Ok(manual::completions(&session, shell)),
         Command::Man { folder } => manual::pages(&session, folder.as_deref()),

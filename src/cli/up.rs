@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::{OnFailure, Up, Waiting};
+use super::ephemeral::{self, Held};
 use super::error::{CliError, INTERRUPTED};
 use super::session::{Session, now_text, run_id};
 use super::watchers::{Watchers, masker};
@@ -29,12 +30,14 @@ const GRACE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 const CLEANUP_LIMIT: Duration = Duration::from_secs(20);
 
 pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
+    // Before anything else: it may end at any moment.
+    let held = args.ephemeral.then(|| Held::of(args.owner_pid)).transpose()?;
     let connected = session.connect().await;
     // What is wrong with the input is said even where there is no engine.
     let is_local = connected.as_ref().map_or(true, |engine| engine.known_info().is_local);
     let described = source::describe(session, &args.source, &args.scale, is_local)?;
     let engine = connected?;
-    let cluster = described.cluster;
+    let mut cluster = described.cluster;
     if args.plan {
         return plan::show(session, &engine, &cluster, &args).await;
     }
@@ -42,7 +45,15 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
     let Some(_guard) = lock(session, &store, "up", !args.waiting.no_wait_lock).await? else {
         return Ok(INTERRUPTED);
     };
-    let wanted = Source { files: cluster.config_files.clone(), template: described.template };
+    cluster.ephemeral = match &held {
+        Some(held) => Some(belongs_to(session, &engine, &store, held).await?),
+        None => ephemeral::inherited(session, &engine, &store).await?,
+    };
+    let wanted = Source {
+        files: cluster.config_files.clone(),
+        template: described.template,
+        engine: Some(engine.known_info().address.clone()),
+    };
     note(store.set_source(&wanted));
     note(store.set_wanted(Wanted::Up));
     let options = Options {
@@ -58,6 +69,17 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
     };
     let watchers = Watchers::begin(session, &store, &masker(&cluster));
     bring_up(session, engine, cluster, options, &args.waiting, watchers).await
+}
+
+/// Makes the cluster one that goes when its owner does; the label's value. If that is now, the run is cut short.
+async fn belongs_to(session: &Session, engine: &DockerEngine, store: &Store, held: &Held) -> Result<String, CliError> {
+    ephemeral::admit(session, engine, store, held).await?;
+    held.watch(engine, store)?;
+    note(store.set_owner(Some(&held.label())));
+    let end =
+        held.end().map_err(|error| CliError::failed(format!("--ephemeral: its process can't be awaited: {error}")))?;
+    session.interrupts.also(end);
+    Ok(held.label())
 }
 
 /// What every run has.
@@ -126,9 +148,8 @@ impl Cleanup<'_> {
             time: now_text(),
             only: Some(started),
             remove,
-            volumes: false,
             grace_limit: Some(GRACE_AFTER_FAILURE),
-            aftermath: Duration::ZERO,
+            ..StopRequest::default()
         };
         let interrupt = async {
             tokio::select! {

@@ -28,6 +28,9 @@ pub struct Cluster {
     pub networks: BTreeMap<NetworkKey, Network>,
     /// Named volumes that some component uses.
     pub volumes: BTreeMap<VolumeKey, Volume>,
+    /// The process that it is removed with, for a label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ephemeral: Option<String>,
 }
 
 /// Whether `depends_on` conditions hold starts back.

@@ -29,6 +29,8 @@ mod probing;
 mod results;
 mod retry;
 mod rolling;
+mod stop_networks;
+mod stop_order;
 mod verdict;
 
 #[cfg(test)]

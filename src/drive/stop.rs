@@ -2,32 +2,34 @@
 //!
 //! It looks again until nothing is left, so a container that a killed convoke's last call made meanwhile goes as well.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use super::driver::ENGINE_PATIENCE;
+use super::stop_networks::{Held, HeldBy, MISCOUNTED, remove_network};
+use super::stop_order::Queue;
 use crate::cluster::Stored;
-use crate::engine::{Engine, EngineError, ErrorKind, Observed, ObservedContainer, ObservedNetwork, Status, labels};
+use crate::engine::{
+    Engine, EngineError, ErrorKind, Observed, ObservedContainer, ObservedVolume, Status, Verb, labels,
+};
 use crate::event::{Event, EventKind, Failure, Outcome, Phase, Stamp};
-use crate::names::{ClusterName, ComponentName};
+use crate::names::{ClusterName, ComponentName, ContainerId};
+use crate::units::human;
 
-/// Calls in flight at most.
-const IN_FLIGHT: usize = 16;
-/// The engine takes a moment to let go of a network after its last container.
-const NETWORK_PATIENCE: Duration = Duration::from_secs(3);
-/// After this long, whoever is still on it is looked at.
-const LETS_GO: Duration = Duration::from_millis(500);
+/// After its grace period a container has this long to end and to be removed; then the run goes on without it.
+const END_LIMIT: Duration = Duration::from_secs(20);
 /// The list is looked at so often at most.
 const ROUNDS: u32 = 5;
 /// Grace of a container that doesn't say: the engine's own default.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
 /// What is to be stopped or removed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct StopRequest {
     /// Identifier of the run.
     pub run: String,
@@ -41,8 +43,14 @@ pub struct StopRequest {
     pub remove: bool,
     /// Remove named volumes as well.
     pub volumes: bool,
+    /// Only volumes with this label; None: all of the cluster.
+    pub volumes_with: Option<String>,
+    /// The time between signal and SIGKILL, whatever the file says.
+    pub grace: Option<Duration>,
     /// Not more time than this between signal and SIGKILL.
     pub grace_limit: Option<Duration>,
+    /// Dependents before what they depend on, cycles together; else all at once.
+    pub ordered: bool,
     /// Calls of a run that was killed a moment ago may still take effect: not done before this has passed.
     pub aftermath: Duration,
 }
@@ -63,6 +71,7 @@ pub async fn stop<E: Engine>(
         began: Instant::now(),
         is_announced: false,
         is_held: false,
+        given_up: BTreeMap::new(),
         failures: Vec::new(),
     };
     let outcome = tokio::select! {
@@ -71,7 +80,7 @@ pub async fn stop<E: Engine>(
         outcome = stopping.run() => outcome,
     };
     stopping.announce(&Observed::default());
-    for failure in std::mem::take(&mut stopping.failures) {
+    for failure in std::mem::take(&mut stopping.given_up).into_values().chain(std::mem::take(&mut stopping.failures)) {
         stopping.emit(EventKind::Failed { failure });
     }
     stopping.emit(EventKind::RunFinished { outcome, endpoints: Vec::new() });
@@ -87,6 +96,8 @@ struct Stopping<'a, E, R> {
     is_announced: bool,
     /// Somebody outside the cluster is on one of its networks: it can't be removed, however often it is tried.
     is_held: bool,
+    /// Containers that didn't end in time.
+    given_up: BTreeMap<ContainerId, Failure>,
     failures: Vec<Failure>,
 }
 
@@ -109,6 +120,8 @@ impl<E: Engine, R: FnMut(Event)> Stopping<'_, E, R> {
                 }
             };
             self.announce(&observed);
+            // A call without an answer may have taken effect all the same.
+            self.given_up.retain(|id, _| observed.containers.iter().any(|at| at.id == *id && is_up(at)));
             if !self.is_work_left(&observed) {
                 let left = self.request.aftermath.saturating_sub(self.began.elapsed());
                 if left.is_zero() {
@@ -117,12 +130,15 @@ impl<E: Engine, R: FnMut(Event)> Stopping<'_, E, R> {
                 tokio::time::sleep(left).await;
                 continue;
             }
-            if self.is_held && observed.containers.is_empty() {
+            let mut left = self.chosen(&observed).filter(|at| self.request.remove || is_up(at));
+            let is_stuck = left.all(|container| self.given_up.contains_key(&container.id));
+            drop(left);
+            if is_stuck && (self.is_held || !self.given_up.is_empty()) {
                 return Outcome::Failed;
             }
             self.failures.clear();
             self.containers(&observed).await;
-            if self.request.remove && self.request.only.is_none() {
+            if self.request.remove && self.request.only.is_none() && self.given_up.is_empty() {
                 self.networks(&observed).await;
                 self.volumes(&observed).await;
             }
@@ -142,24 +158,18 @@ impl<E: Engine, R: FnMut(Event)> Stopping<'_, E, R> {
 
     /// Every call went well, and still there is something: somebody else makes or starts it meanwhile.
     fn explain_what_is_left(&mut self, observed: &Observed) {
-        if !self.failures.is_empty() {
+        if !self.failures.is_empty() || !self.given_up.is_empty() {
             return;
         }
         let containers = self.chosen(observed).map(|container| container.name.clone());
         let whole = self.request.remove && self.request.only.is_none();
         let networks = observed.networks.iter().filter(|_| whole).map(|network| network.name.clone());
-        let with_volumes = whole && self.request.volumes;
-        let volumes = observed.volumes.iter().filter(|_| with_volumes).map(|volume| volume.name.clone());
+        let volumes = self.chosen_volumes(observed).filter(|_| whole).map(|volume| volume.name.clone());
         let left: Vec<String> = containers.chain(networks).chain(volumes).collect();
         let again = if self.request.remove { "made" } else { "started" };
-        self.failures.push(Failure {
-            component: None,
-            what: format!("there again after {ROUNDS} rounds: {}", left.join(", ")),
-            exit_code: None,
-            last_probe: None,
-            log: Vec::new(),
-            hint: Some(format!("they are {again} by another run at the same time: end that first")),
-        });
+        let what = format!("there again after {ROUNDS} rounds: {}", left.join(", "));
+        let hint = format!("they are {again} by another run at the same time: end that first");
+        self.failures.push(failure(None, what, Some(hint)));
     }
 
     async fn observe(&self) -> Result<Observed, EngineError> {
@@ -201,21 +211,31 @@ impl<E: Engine, R: FnMut(Event)> Stopping<'_, E, R> {
         let whole = self.request.remove && self.request.only.is_none();
         self.chosen(observed).any(|c| self.request.remove || is_up(c))
             || (whole && !observed.networks.is_empty())
-            || (whole && self.request.volumes && !observed.volumes.is_empty())
+            || (whole && self.chosen_volumes(observed).next().is_some())
     }
 
     async fn containers(&mut self, observed: &Observed) {
-        let chosen: Vec<ObservedContainer> = self.chosen(observed).cloned().collect();
+        let chosen = self.chosen(observed).filter(|container| !self.given_up.contains_key(&container.id));
+        let mut queue = Queue::new(chosen.cloned().collect(), self.request.ordered);
         let (engine, request) = (self.engine, self.request);
-        let mut results = stream::iter(chosen)
-            .map(|container| async move {
-                let result = stop_one(engine, request, &container).await;
+        let mut results = FuturesUnordered::new();
+        loop {
+            // However many there are: most of the time goes by in programs that take their time to end.
+            results.extend(queue.take_free().into_iter().map(|container| async move {
+                let result = stop_in_time(engine, request, &container).await;
                 (container, result)
-            })
-            .buffer_unordered(IN_FLIGHT);
-        while let Some((container, result)) = results.next().await {
+            }));
+            let Some((container, result)) = results.next().await else { break };
             let component = container.component.clone();
+            queue.done(&component);
             match result {
+                Err(error) if matches!(error.kind, ErrorKind::Timeout(_)) => {
+                    let hint = "a process that SIGKILL doesn't end waits for the kernel, a disk or a file server: look \
+                                at the engine's machine, then try again";
+                    let what = error.to_string();
+                    let failure = failure(Some(component), what, Some(hint.to_owned()));
+                    self.given_up.insert(container.id, failure);
+                }
                 Ok(()) if request.remove => self.emit(EventKind::ComponentRemoved { component }),
                 Ok(()) => self.emit(EventKind::PhaseChanged { component, phase: Phase::Stopped, reason: None }),
                 Err(error) => self.fail(Some(component), &error),
@@ -250,14 +270,17 @@ impl<E: Engine, R: FnMut(Event)> Stopping<'_, E, R> {
         }
     }
 
+    fn chosen_volumes<'o>(&self, observed: &'o Observed) -> impl Iterator<Item = &'o ObservedVolume> + use<'o, E, R> {
+        let (all, with) = (self.request.volumes, self.request.volumes_with.clone());
+        let is_meant =
+            move |volume: &&ObservedVolume| with.as_ref().is_none_or(|label| volume.labels.contains_key(label));
+        observed.volumes.iter().filter(move |volume| all && is_meant(volume))
+    }
+
     async fn volumes(&mut self, observed: &Observed) {
-        if !self.request.volumes {
-            return;
-        }
         let engine = self.engine;
-        let removals = observed
-            .volumes
-            .iter()
+        let removals = self
+            .chosen_volumes(observed)
             .map(|volume| async move { (volume.name.clone(), engine.remove_volume(&volume.name).await) });
         for (volume, result) in futures::future::join_all(removals).await {
             match result {
@@ -277,9 +300,33 @@ impl<E: Engine, R: FnMut(Event)> Stopping<'_, E, R> {
     }
 
     fn fail_with(&mut self, component: Option<ComponentName>, error: &EngineError, hint: Option<String>) {
-        let what = error.to_string();
-        self.failures.push(Failure { component, what, exit_code: None, last_probe: None, log: Vec::new(), hint });
+        self.failures.push(failure(component, error.to_string(), hint));
     }
+}
+
+const fn failure(component: Option<ComponentName>, what: String, hint: Option<String>) -> Failure {
+    Failure { component, what, exit_code: None, last_probe: None, log: Vec::new(), hint }
+}
+
+/// Stops, or removes, one container: the run doesn't wait for it for ever, whatever the engine does.
+async fn stop_in_time<E: Engine>(
+    engine: &E,
+    request: &StopRequest,
+    container: &ObservedContainer,
+) -> Result<(), EngineError> {
+    let grace = if is_up(container) { grace_in(request, container) } else { Duration::ZERO };
+    let limit = grace.saturating_add(END_LIMIT);
+    tokio::time::timeout(limit, stop_one(engine, request, container)).await.unwrap_or_else(|_| {
+        let component = container.component.to_string();
+        let verb = if request.remove { Verb::Remove(component) } else { Verb::Stop(component) };
+        let message = format!("it hasn't ended {} after its stop signal", human(limit));
+        Err(EngineError { verb, kind: ErrorKind::Timeout(limit), message })
+    })
+}
+
+/// The time between signal and SIGKILL.
+fn grace_in(request: &StopRequest, container: &ObservedContainer) -> Duration {
+    request.grace.unwrap_or_else(|| request.grace_limit.unwrap_or(Duration::MAX).min(grace_of(container)))
 }
 
 async fn stop_one<E: Engine>(
@@ -288,8 +335,7 @@ async fn stop_one<E: Engine>(
     container: &ObservedContainer,
 ) -> Result<(), EngineError> {
     if is_up(container) {
-        let grace = request.grace_limit.unwrap_or(Duration::MAX).min(grace_of(container));
-        match engine.stop(&container.id, grace).await {
+        match engine.stop(&container.id, grace_in(request, container)).await {
             // The engine goes on with it; removing by force does the rest.
             Err(error) if !request.remove || !error.kind.is_transient() => return ignore_gone(Err(error)),
             _ => {}
@@ -298,7 +344,7 @@ async fn stop_one<E: Engine>(
     if request.remove { ignore_gone(engine.remove(&container.id, true).await) } else { Ok(()) }
 }
 
-fn ignore_gone(result: Result<(), EngineError>) -> Result<(), EngineError> {
+pub(super) fn ignore_gone(result: Result<(), EngineError>) -> Result<(), EngineError> {
     match result {
         Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
         other => other,
@@ -309,70 +355,6 @@ fn ignore_gone(result: Result<(), EngineError>) -> Result<(), EngineError> {
 pub(super) fn grace_of(container: &ObservedContainer) -> Duration {
     let stored: Option<Stored> = container.label(labels::PROBES).and_then(|text| serde_json::from_str(text).ok());
     stored.and_then(|stored| stored.stop_grace).unwrap_or(DEFAULT_GRACE)
-}
-
-/// A network that can't be removed.
-struct Held {
-    error: EngineError,
-    by: HeldBy,
-}
-
-/// Why the engine doesn't let a network go.
-enum HeldBy {
-    /// Containers of others are on it.
-    Others(Vec<String>),
-    /// Nobody is on it: the engine counts wrong.
-    Nobody,
-    Unknown,
-}
-
-/// Seen on 20.10.24, about once in twenty starts of 20 containers at once: the stored count of endpoints is one too high.
-const MISCOUNTED: &str = "nobody is on it: the engine counts one container too many (20.10 does at times when many start at \
-                          once), and lets the network go after its own next restart; until then `convoke up` can use it";
-
-async fn remove_network<E: Engine>(engine: &E, cluster: &ClusterName, network: &ObservedNetwork) -> Result<(), Held> {
-    let began = Instant::now();
-    let mut looked_at = None;
-    loop {
-        let error = match engine.remove_network(&network.id).await {
-            Err(error) if error.kind == ErrorKind::InUse => error,
-            other => return ignore_gone(other).map_err(|error| Held { error, by: HeldBy::Unknown }),
-        };
-        let is_last = began.elapsed() >= NETWORK_PATIENCE;
-        if is_last || (began.elapsed() >= LETS_GO && looked_at.is_none_or(|at: Instant| at.elapsed() >= LETS_GO)) {
-            looked_at = Some(Instant::now());
-            match who_is_on(engine, cluster, network).await {
-                by @ HeldBy::Others(_) => return Err(Held { error, by }),
-                by if is_last => return Err(Held { error, by }),
-                _ => {}
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// Who is on a network of ours. Containers that are gone are taken off it: 20.10 goes on listing some after many
-/// removals at once.
-async fn who_is_on<E: Engine>(engine: &E, cluster: &ClusterName, network: &ObservedNetwork) -> HeldBy {
-    // In this order: whoever is gone by the time of the list was on the network before.
-    let (Ok(members), Ok(observed)) = (engine.members(&network.id).await, engine.observe(cluster).await) else {
-        return HeldBy::Unknown;
-    };
-    if members.is_empty() && observed.containers.is_empty() {
-        return HeldBy::Nobody;
-    }
-    let mut others = Vec::new();
-    for member in members {
-        if observed.foreign_containers.iter().any(|foreign| foreign.name == member) {
-            others.push(member);
-        } else if observed.containers.iter().all(|container| container.name != member) {
-            tracing::debug!(network = network.name, member, "the network lists a container that is gone");
-            if let Err(error) = engine.disconnect(&network.id, &member).await {
-                tracing::debug!(%error, "it stays");
-            }
-        }
-    }
-    if others.is_empty() { HeldBy::Unknown } else { HeldBy::Others(others) }
 }
 
 fn is_up(container: &ObservedContainer) -> bool {

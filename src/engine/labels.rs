@@ -20,6 +20,8 @@ pub const IMAGE_REFERENCE: &str = "convoke.image";
 pub const PROBES: &str = "convoke.probes";
 /// Set on networks whose addresses convoke hands out.
 pub const ADDRESSED: &str = "convoke.addressed";
+/// The process that the cluster is removed with (see `up --ephemeral`); on all that such a cluster made.
+pub const EPHEMERAL: &str = "convoke.ephemeral";
 /// Names of volumes, joined by commas, that a replacement took over from the anonymous ones of its predecessor: the
 /// engine sees them as named and wouldn't remove them with the container.
 pub const CARRIED_VOLUMES: &str = "convoke.carried-volumes";

@@ -44,6 +44,9 @@ pub trait Engine: Clone + Send + Sync + 'static {
     /// Containers are inspected concurrently, so states and start times are exact.
     fn observe(&self, cluster: &ClusterName) -> impl Future<Output = Result<Observed>> + Send;
 
+    /// The names of all clusters that have anything: a container, a network or a volume with our label.
+    fn all_clusters(&self) -> impl Future<Output = Result<Vec<ClusterName>>> + Send;
+
     /// One container; None if it is gone.
     fn inspect(&self, id: &ContainerId) -> impl Future<Output = Result<Option<ObservedContainer>>> + Send;
 

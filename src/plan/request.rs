@@ -37,6 +37,7 @@ pub fn base_labels(cluster: &Cluster, run: &str) -> BTreeMap<String, String> {
         (labels::COMPOSE_VERSION, version),
     ]
     .into_iter()
+    .chain(cluster.ephemeral.as_deref().map(|owner| (labels::EPHEMERAL, owner)))
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .collect()
 }

@@ -5,6 +5,7 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +60,9 @@ pub struct Source {
     /// Name of the template.
     #[serde(default)]
     pub template: Option<String>,
+    /// Address of the engine.
+    #[serde(default)]
+    pub engine: Option<String>,
 }
 
 /// The folder of one cluster. Where it can't be written it is degraded: it remembers nothing and locks nothing.
@@ -169,6 +173,46 @@ impl Store {
         self.replace("source.json", &text)
     }
 
+    /// The process that the cluster is removed with, in the words of its label; None: it isn't ephemeral.
+    #[must_use]
+    pub fn owner(&self) -> Option<String> {
+        std::fs::read_to_string(self.path(OWNER)?).ok().filter(|text| !text.is_empty())
+    }
+
+    /// Remembers the process that the cluster is removed with, or that there is none.
+    ///
+    /// # Errors
+    /// When the file can't be written. A degraded folder takes it silently: it warned before.
+    pub fn set_owner(&self, owner: Option<&str>) -> Result<(), StoreError> {
+        match (owner, self.path(OWNER)) {
+            (Some(owner), _) => self.replace(OWNER, owner.as_bytes()),
+            (None, Some(path)) if path.exists() => {
+                std::fs::remove_file(path).map_err(|error| self.error("remove", OWNER, error))
+            }
+            (None, _) => Ok(()),
+        }
+    }
+
+    /// When something in the folder was written last.
+    #[must_use]
+    pub fn last_used(&self) -> Option<SystemTime> {
+        let folder = self.folder.as_ref()?;
+        let entries = [folder.clone(), folder.join("runs")].into_iter().flat_map(std::fs::read_dir).flatten().flatten();
+        entries.filter_map(|entry| entry.metadata().ok()?.modified().ok()).max()
+    }
+
+    /// Removes the folder with all that is in it. Whoever calls holds the cluster's lock.
+    ///
+    /// # Errors
+    /// When it can't be removed.
+    pub fn remove(&self) -> Result<(), StoreError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        match std::fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.error("remove", "", error)),
+            _ => Ok(()),
+        }
+    }
+
     /// A file of the folder.
     pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
         Some(self.folder.as_ref()?.join(name))
@@ -204,6 +248,8 @@ pub fn state_root(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf
     }
     Some(set("HOME")?.join(".local/state/convoke"))
 }
+
+const OWNER: &str = "ephemeral";
 
 const NO_DIRECTORY: &str = "no state directory: neither CONVOKE_STATE_DIR nor HOME is set";
 
@@ -261,7 +307,7 @@ mod tests {
         assert_eq!((store.wanted(), store.source(), store.warning()), (None, None, None));
         store.set_wanted(Wanted::Up).unwrap();
         store.set_wanted(Wanted::Stopped).unwrap();
-        let source = Source { files: vec!["/a/compose.yaml".into()], template: None };
+        let source = Source { files: vec!["/a/compose.yaml".into()], ..Source::default() };
         store.set_source(&source).unwrap();
         let again = Store::open_at(root.path(), &demo());
         assert_eq!((again.wanted(), again.source()), (Some(Wanted::Stopped), Some(source)));

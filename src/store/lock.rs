@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -113,6 +114,20 @@ impl Store {
         self.try_lock("supervisor.lock", command)
     }
 
+    /// Takes the lock of the one that waits for the end of an ephemeral cluster's owner.
+    ///
+    /// # Errors
+    /// When another one waits for it.
+    pub fn lock_watcher(&self, command: &str) -> Result<Guard, Locked> {
+        self.try_lock("watcher.lock", command)
+    }
+
+    /// Who waits for the end of the cluster's owner; None: nobody does.
+    #[must_use]
+    pub fn watcher(&self) -> Option<Holder> {
+        self.holder("watcher.lock")
+    }
+
     /// Who supervises the cluster now; None: nobody does.
     #[must_use]
     pub fn supervisor(&self) -> Option<Holder> {
@@ -160,10 +175,20 @@ fn take(path: &Path, command: &str) -> std::io::Result<Option<File>> {
         Err(TryLockError::WouldBlock) => return Ok(None),
         Err(TryLockError::Error(error)) => return Err(error),
     }
+    if !is_at(&file, path)? {
+        // `gc` removed the folder meanwhile: this lock is nobody's rival.
+        return Ok(None);
+    }
     let holder = Holder { pid: std::process::id(), command: command.to_owned(), since: Timestamp::now() };
     file.set_len(0)?;
     file.write_all(&serde_json::to_vec(&holder)?)?;
     Ok(Some(file))
+}
+
+/// Whether the path still leads to this file.
+fn is_at(file: &File, path: &Path) -> std::io::Result<bool> {
+    let (own, there) = (file.metadata()?, path.metadata());
+    Ok(there.is_ok_and(|there| (there.dev(), there.ino()) == (own.dev(), own.ino())))
 }
 
 fn read_holder(mut file: &File) -> Option<Holder> {

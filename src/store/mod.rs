@@ -10,6 +10,8 @@
 //!     supervisor.lock  held by the one that supervises it
 //!     wanted           up, stopped or down
 //!     chaos.json       what was broken on purpose; chaos.lock is held while it changes
+//!     ephemeral        the process that the cluster is removed with
+//!     watcher.lock     held by the one that waits for that process's end
 //!     source.json      the files that the cluster was last started from
 //!     runs/<run>.jsonl
 //! ```

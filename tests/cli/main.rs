@@ -13,6 +13,7 @@ mod addresses;
 mod bad_input;
 mod changes;
 mod chaos;
+mod cleanup;
 mod clients;
 mod commands;
 mod engine_faults;

@@ -39,7 +39,7 @@ macro_rules! suite {
             ],
             watching: [
                 a_subscription_is_confirmed_first, only_the_cluster_s_own_events_come, a_container_s_life_is_told,
-                a_cluster_is_observed, others_are_observed, the_engine_checks_health, an_image_s_health_check_counts, health_checks_can_be_turned_off,
+                a_cluster_is_observed, others_are_observed, whatever_a_cluster_has_names_it, the_engine_checks_health, an_image_s_health_check_counts, health_checks_can_be_turned_off,
             ],
             inside: [
                 logs_have_a_tail, logs_have_a_beginning, logs_can_be_followed, a_missing_log_is_an_error,

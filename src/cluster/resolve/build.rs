@@ -55,6 +55,7 @@ pub fn resolve(loaded: &Loaded, options: &ResolveOptions) -> Result<(Cluster, Di
         },
         networks: network::used(project, components.values().flat_map(|component| component.spec.networks.keys())),
         volumes: mounts::volumes(project, components.values().flat_map(|component| &component.spec.mounts)),
+        ephemeral: None,
         components,
     };
     check_labels(&cluster, &mut problems);

@@ -153,16 +153,7 @@ pub(super) async fn cut_short(engine: &FakeEngine, cluster: &Cluster, options: O
 }
 
 pub(super) fn down() -> StopRequest {
-    StopRequest {
-        run: "down".into(),
-        command: "down".into(),
-        time: String::new(),
-        only: None,
-        remove: true,
-        volumes: true,
-        grace_limit: None,
-        aftermath: Duration::ZERO,
-    }
+    StopRequest { run: "down".into(), command: "down".into(), remove: true, volumes: true, ..StopRequest::default() }
 }
 
 pub(super) async fn stop_all(engine: &FakeEngine, cluster: &Cluster, request: &StopRequest) -> Ran {

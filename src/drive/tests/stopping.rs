@@ -110,6 +110,70 @@ async fn the_grace_can_be_limited() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_grace_can_be_set_over_the_file_s() {
+    let mut quick = http("a");
+    quick.spec.stop_grace_period = Some(secs(1));
+    let engine = engine(1).behave("a", Behaviour::default().ignores_sigterm());
+    let cluster = cluster([quick]);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    let request = StopRequest { grace: Some(secs(5)), ..down() };
+    let ran = stop_all(&engine, &cluster, &request).await.is(Outcome::Ready);
+    assert!(ran.took >= secs(5) && ran.took < secs(6), "{:?}", ran.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fifty_that_ignore_their_signal_cost_one_grace() {
+    let names: Vec<String> = (0..50).map(|n| format!("c{n}")).collect();
+    let engine =
+        names.iter().fold(engine(1), |engine, name| engine.behave(name, Behaviour::default().ignores_sigterm()));
+    let cluster = cluster(names.iter().map(|name| http(name)));
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    let ran = stop_all(&engine, &cluster, &down()).await.is(Outcome::Ready);
+    assert!(ran.took >= secs(10) && ran.took < secs(12), "{:?}", ran.took);
+    assert_eq!(engine.networks_and_volumes(), (vec![], vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_can_not_be_killed_is_named_and_does_not_hold_up_the_rest() {
+    for remove in [true, false] {
+        let engine = engine(1).behave("a", Behaviour::default().unkillable());
+        let cluster = cluster([http("a"), http("b"), http("c")]);
+        up(&engine, &cluster).await.is(Outcome::Ready);
+        let ran = stop_all(&engine, &cluster, &StopRequest { remove, ..down() }).await.is(Outcome::Failed);
+        assert!(ran.took < secs(40), "{:?}", ran.took);
+        let failures = ran.failures();
+        assert_eq!(failures.len(), 1, "{}", ran.story());
+        assert_eq!(failures[0].component, Some(name("a")));
+        assert!(failures[0].what.contains("it hasn't ended 30"), "{}", failures[0].what);
+        let others = engine
+            .containers()
+            .iter()
+            .filter(|at| at.component != name("a") && at.state.status == Status::Running)
+            .count();
+        assert_eq!(others, 0, "{}", ran.story());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn dependents_are_stopped_first_where_that_is_asked() {
+    let dependent = |on: &str| gated(http("web"), crate::cluster::GateCondition::Ready, on);
+    let engine = engine(1).behave("web", Behaviour::default().on_term(secs(2), 0));
+    let cluster = cluster([http("db"), dependent("db"), member(http("x"), &["y"]), member(http("y"), &["x", "db"])]);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    let stops = |engine: &crate::engine::fake::FakeEngine| -> Vec<String> {
+        let calls = engine.journal().into_iter().filter(|call| call.op == crate::engine::fake::Op::Stop);
+        calls.map(|call| call.component.unwrap().to_string()).collect()
+    };
+    let request = StopRequest { ordered: true, ..stop_request() };
+    let ran = stop_all(&engine, &cluster, &request).await.is(Outcome::Ready);
+    let order = stops(&engine);
+    assert_eq!(order.last().map(String::as_str), Some("db"), "{order:?}");
+    assert!(ran.took >= secs(2) && ran.took < secs(3), "{:?}", ran.took);
+    stop_all(&engine, &cluster, &StopRequest { ordered: true, ..down() }).await.is(Outcome::Ready);
+    assert_eq!(engine.networks_and_volumes(), (vec![], vec![]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn stop_keeps_the_containers() {
     let engine = engine(1);
     let cluster = cluster([http("a"), http("b")]);

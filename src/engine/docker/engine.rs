@@ -20,6 +20,10 @@ impl Engine for DockerEngine {
         self.observe_cluster(cluster).await
     }
 
+    async fn all_clusters(&self) -> Result<Vec<ClusterName>> {
+        self.clusters_with_anything().await
+    }
+
     async fn inspect(&self, id: &ContainerId) -> Result<Option<ObservedContainer>> {
         self.inspect_container(id).await
     }

@@ -3,7 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 
 use bollard::models::{ContainerSummary, Network, Volume};
-use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder, ListVolumesOptions};
+use bollard::query_parameters::{
+    InspectContainerOptions, ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptions,
+    ListVolumesOptionsBuilder,
+};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::connect::DockerEngine;
@@ -58,6 +61,28 @@ impl DockerEngine {
             .filter(is_own)
             .filter_map(|one| ClusterName::new(one.labels?.remove(labels::CLUSTER)?).ok())
             .collect();
+        Ok(names.into_iter().collect())
+    }
+
+    pub(super) async fn clusters_with_anything(&self) -> Result<Vec<ClusterName>> {
+        let filters = HashMap::from([("label", vec![labels::CLUSTER.to_owned()])]);
+        let containers = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let networks = ListNetworksOptionsBuilder::default().filters(&filters).build();
+        let volumes = ListVolumesOptionsBuilder::default().filters(&filters).build();
+        let docker = self.docker();
+        let lists = async {
+            tokio::try_join!(
+                docker.list_containers(Some(containers)),
+                docker.list_networks(Some(networks)),
+                docker.list_volumes(Some(volumes)),
+            )
+        };
+        let (containers, networks, volumes) = within(WORK, Verb::Observe("all clusters".to_owned()), lists).await?;
+        let of_containers = containers.into_iter().filter(is_own).filter_map(|one| one.labels);
+        let of_volumes = volumes.volumes.into_iter().flatten().map(|one| one.labels);
+        let all = of_containers.chain(networks.into_iter().filter_map(|one| one.labels)).chain(of_volumes);
+        let names: BTreeSet<ClusterName> =
+            all.filter_map(|mut one| ClusterName::new(one.remove(labels::CLUSTER)?).ok()).collect();
         Ok(names.into_iter().collect())
     }
 

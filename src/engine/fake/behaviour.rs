@@ -31,6 +31,8 @@ pub struct Behaviour {
     pub hangs_probes: bool,
     /// Time from SIGTERM to its end, and the code; None: it ignores SIGTERM.
     pub on_term: Option<(Duration, i64)>,
+    /// SIGKILL doesn't end it: it waits for a disk.
+    pub unkillable: bool,
     /// The image has no such program: the start fails.
     pub missing_command: bool,
     /// The program of the health check is in the container after this time; None: never.
@@ -96,6 +98,7 @@ impl Default for Behaviour {
             flaps: None,
             hangs_probes: false,
             on_term: Some((Duration::from_millis(10), 0)),
+            unkillable: false,
             missing_command: false,
             probe_program_after: Some(Duration::ZERO),
             log: Vec::new(),
@@ -209,6 +212,14 @@ impl Behaviour {
     #[must_use]
     pub const fn ignores_sigterm(mut self) -> Self {
         self.on_term = None;
+        self
+    }
+
+    /// Ignores SIGTERM, and SIGKILL doesn't end it: it waits for a disk.
+    #[must_use]
+    pub const fn unkillable(mut self) -> Self {
+        self.on_term = None;
+        self.unkillable = true;
         self
     }
 

@@ -199,6 +199,11 @@ impl Engine for FakeEngine {
         self.simple(subject, move |world| Ok(world.observe(&name))).await
     }
 
+    async fn all_clusters(&self) -> Result<Vec<ClusterName>> {
+        let subject = Self::subject(Op::Observe, Verb::Observe, "all clusters");
+        self.simple(subject, |world| Ok(world.all_clusters())).await
+    }
+
     async fn inspect(&self, id: &ContainerId) -> Result<Option<ObservedContainer>> {
         let subject = Self::on(Op::Inspect, Verb::Inspect, id);
         let id = id.clone();

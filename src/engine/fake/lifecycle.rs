@@ -172,9 +172,18 @@ impl World {
         self.container(id)?.stopping = true;
         self.emit(id, "kill");
         self.terminate(id, run);
+        if self.is_unkillable(id) {
+            return Ok(());
+        }
         let id = id.clone();
         self.after(grace, move |world| world.end_run(&id, run, KILLED, false));
         Ok(())
+    }
+
+    /// Whether it runs, and SIGKILL doesn't end it.
+    fn is_unkillable(&self, id: &ContainerId) -> bool {
+        let found = self.containers.get(id).filter(|container| !container.rests());
+        found.is_some_and(|container| self.behaviour_of(container).unkillable)
     }
 
     /// Delivers SIGTERM.
@@ -270,6 +279,10 @@ impl World {
         }
         let (name, labels, run) = (container.name.clone(), container.labels.clone(), container.run);
         self.check_ours("removed", &name, &labels);
+        if self.is_unkillable(id) {
+            let text = format!("cannot remove container {name}: could not kill: did not receive an exit event");
+            return Err((ErrorKind::Internal, text));
+        }
         self.thaw(id);
         let container = self.container(id)?;
         container.stopped_by_call = true;

@@ -58,6 +58,15 @@ impl World {
         Ok(())
     }
 
+    /// `all_clusters`.
+    pub(super) fn all_clusters(&self) -> Vec<ClusterName> {
+        let containers = self.containers.values().map(|container| &container.labels);
+        let networks = self.networks.values().map(|network| &network.labels);
+        let all = containers.chain(networks).chain(self.volumes.values().map(|volume| &volume.labels));
+        let names = all.filter_map(|labels| ClusterName::new(labels.get(labels::CLUSTER)?.clone()).ok());
+        names.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+    }
+
     /// `create_volume`.
     pub(super) fn make_volume(&mut self, request: &CreateVolume) {
         let volume = FakeVolume { labels: request.labels.clone(), anonymous: false };

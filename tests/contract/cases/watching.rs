@@ -131,3 +131,19 @@ pub(crate) async fn health_checks_can_be_turned_off<E: Engine>(cx: &Cx<E>) {
         assert_eq!(cx.inspect(&id).await.state.health, None);
     }
 }
+
+pub(crate) async fn whatever_a_cluster_has_names_it<E: Engine>(cx: &Cx<E>) {
+    let is_named = async || cx.engine.all_clusters().await.unwrap().contains(&cx.cluster);
+    assert!(!is_named().await);
+    let network = cx.network("n").await;
+    assert!(is_named().await, "by a network");
+    cx.engine.remove_network(&network.id).await.unwrap();
+    assert!(!is_named().await);
+    let volume = cx.volume("v").await;
+    assert!(is_named().await, "by a volume");
+    cx.engine.remove_volume(&volume).await.unwrap();
+    let id = cx.create(&cx.request("a", &[])).await.unwrap();
+    assert!(is_named().await, "by a container that never ran");
+    cx.engine.remove(&id, true).await.unwrap();
+    assert!(!is_named().await);
+}
