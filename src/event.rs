@@ -58,7 +58,7 @@ pub enum EventKind {
         run: String,
         /// The cluster.
         cluster: ClusterName,
-        /// What was asked: `up`, `start`, `restart`, `stop`, `down`.
+        /// What was asked: `up`, `start`, `restart`, `stop`, `down`, `supervise`.
         command: String,
         /// Wall clock, RFC 3339.
         time: String,
@@ -164,6 +164,72 @@ pub enum EventKind {
         /// For people.
         message: String,
     },
+    /// In a supervised run all is ready or completed; said each time that it becomes so.
+    ClusterReady {
+        /// Published ports of running components.
+        endpoints: Vec<PublishedEndpoint>,
+    },
+    /// A supervised run lost a component, and will bring it back.
+    RecoveryPlanned {
+        /// The component.
+        component: ComponentName,
+        /// What happened to it.
+        why: String,
+        /// The pause before, in microseconds.
+        after: Stamp,
+        /// Which attempt in a row it is, from 1.
+        attempt: u32,
+        /// So many in a row are made.
+        of: u32,
+    },
+    /// A supervised run gave a component up: it was brought back too often in a row, or nothing would help.
+    GivenUp {
+        /// All about it.
+        failure: Failure,
+    },
+    /// Something isn't as the description says, and convoke won't or can't change it. Said once for as long as it lasts.
+    DriftFound {
+        /// The component that it is about.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        component: Option<ComponentName>,
+        /// What was found.
+        what: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// A supervised run took another description of the cluster.
+    DescriptionTaken {
+        /// Components that are described otherwise now.
+        changed: Vec<ComponentName>,
+        /// Components that it didn't have before.
+        added: Vec<ComponentName>,
+        /// Components that it doesn't have any more.
+        removed: Vec<ComponentName>,
+    },
+    /// The description of a supervised cluster was changed and can't be used: the one before holds on.
+    DescriptionRefused {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A supervised run only looks on: the cluster is to be left stopped, or somebody else changes it.
+    SupervisionPaused {
+        /// Why.
+        why: String,
+    },
+    /// A supervised run acts again.
+    SupervisionResumed {},
+    /// Supervision ended; the cluster goes on without it.
+    SupervisionEnded {
+        /// Why.
+        why: String,
+    },
+    /// The engine has stopped answering a supervised run, which waits for it.
+    EngineLost {
+        /// What it last said, or didn't.
+        why: String,
+    },
+    /// The engine answers again.
+    EngineFound {},
     /// Something failed.
     Failed {
         /// All about it.
@@ -299,6 +365,8 @@ pub enum Outcome {
     EngineUnreachable,
     /// Interrupted by the user.
     Interrupted,
+    /// Supervision ended, and left the cluster as it is.
+    Released,
 }
 
 impl Outcome {
@@ -306,7 +374,7 @@ impl Outcome {
     #[must_use]
     pub const fn exit_code(self) -> u8 {
         match self {
-            Self::Ready => 0,
+            Self::Ready | Self::Released => 0,
             Self::Failed => 1,
             Self::DeadlinePassed => 3,
             Self::EngineUnreachable => 4,

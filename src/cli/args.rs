@@ -160,6 +160,8 @@ pub enum Command {
     Down(Down),
     /// Stop components, keep their containers
     Stop(Components),
+    /// Bring a cluster up and keep it so: what is lost comes back, changes of the files are applied
+    Supervise(Supervise),
     /// Start components that are stopped, and wait until they are ready
     Start(Restart),
     /// Stop components and start them again
@@ -228,6 +230,9 @@ pub struct Up {
     /// Where networks get their subnets from
     #[arg(long, value_name = "CIDR", env = "CONVOKE_POOL")]
     pub pool: Option<String>,
+    /// Go on when all is ready, and keep it so: see `convoke supervise`
+    #[arg(long)]
+    pub supervise: bool,
     /// Start calls in flight at most
     #[arg(long, value_name = "N", default_value = "8", hide = true)]
     pub parallel: usize,
@@ -237,6 +242,35 @@ pub struct Up {
     /// Accepted for habit's sake: `up` always waits
     #[arg(long, hide = true)]
     pub wait: bool,
+}
+
+/// `convoke supervise`
+#[derive(Debug, Clone, Args)]
+pub struct Supervise {
+    /// Where the cluster's description comes from; without it, what the cluster was last started from.
+    #[command(flatten)]
+    pub source: Source,
+    /// Number of containers of a service, such as web=3
+    #[arg(long, value_name = "SERVICE=N", value_parser = key_value)]
+    pub scale: Vec<(String, String)>,
+    /// Build images even if they are there
+    #[arg(long)]
+    pub build: bool,
+    /// Remove components that run in the cluster and that the file doesn't have
+    #[arg(long)]
+    pub remove_orphans: bool,
+    /// Address that ports are published on where the file gives none
+    #[arg(long, value_name = "IP")]
+    pub publish_address: Option<std::net::IpAddr>,
+    /// Where networks get their subnets from
+    #[arg(long, value_name = "CIDR", env = "CONVOKE_POOL")]
+    pub pool: Option<String>,
+    /// Restart a component that isn't ready within this time; without it: 5 min
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub ready_within: Option<Duration>,
+    /// Give a component up after it was brought back so often in a row
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub attempts: u32,
 }
 
 /// `convoke down`

@@ -1,5 +1,6 @@
 //! `convoke down` and `convoke stop`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -27,6 +28,7 @@ pub(super) async fn down(session: &Session, args: Down) -> Result<u8, CliError> 
     let cluster = session.named_cluster(&engine, &args.files.file).await?;
     let store = session.store(&cluster);
     let Some(_guard) = lock(session, &store, "down", !args.no_wait_lock).await? else { return Ok(INTERRUPTED) };
+    note(store.set_stopped(&BTreeSet::new()));
     note(store.set_wanted(Wanted::Down));
     let request = StopRequest {
         run: run_id(),
@@ -68,7 +70,10 @@ pub(super) async fn stop(session: &Session, args: Components) -> Result<u8, CliE
     let observed = engine.observe(&cluster).await?;
     let only = choose(&observed, &args.components)?;
     if args.components.is_empty() {
+        note(store.set_stopped(&BTreeSet::new()));
         note(store.set_wanted(Wanted::Stopped));
+    } else {
+        note(store.set_stopped(&store.stopped().into_iter().chain(only.iter().cloned()).collect()));
     }
     let request = StopRequest {
         run: run_id(),

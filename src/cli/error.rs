@@ -53,6 +53,20 @@ impl CliError {
         self
     }
 
+    /// All of it as text, without colours.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let message = if self.is_rendered {
+            self.error.to_string().trim_end().to_owned()
+        } else {
+            format!("error: {:#}", self.error)
+        };
+        match &self.hint {
+            Some(hint) => format!("{message}\n  try: {hint}"),
+            None => message,
+        }
+    }
+
     /// Prints it for people.
     pub fn print(&self, printer: &Printer) {
         if self.is_rendered {

@@ -9,6 +9,7 @@ pub mod run;
 
 mod chaos;
 mod config;
+mod desk;
 mod doctor;
 mod down;
 mod exec;
@@ -23,6 +24,7 @@ mod report;
 mod restart;
 mod session;
 mod source;
+mod supervise;
 mod templates;
 mod up;
 mod watchers;

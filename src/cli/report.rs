@@ -96,6 +96,7 @@ const fn verdict_word(outcome: Option<Outcome>, goal: Goal, is_open: bool) -> &'
         Some(Outcome::DeadlinePassed) => "deadline passed",
         Some(Outcome::EngineUnreachable) => "engine unreachable",
         Some(Outcome::Interrupted) => "interrupted",
+        Some(Outcome::Released) => "released",
         None if is_open => "goes on",
         None => "cut off",
     }

@@ -10,7 +10,8 @@ use super::error::INTERRUPTED;
 use super::interrupt::Interrupts;
 use super::session::Session;
 use super::{
-    CliError, chaos, config, doctor, down, exec, logs, manual, port, ps, render, report, restart, templates, up,
+    CliError, chaos, config, doctor, down, exec, logs, manual, port, ps, render, report, restart, supervise, templates,
+    up,
 };
 use crate::report::Printer;
 
@@ -66,6 +67,7 @@ async fn dispatch(cli: Cli, printer: &Printer, interrupts: &Interrupts) -> u8 {
         Command::Up(args) => up::run(&session, args).await,
         Command::Down(args) => down::down(&session, args).await,
         Command::Stop(args) => down::stop(&session, args).await,
+        Command::Supervise(args) => supervise::run(&session, args).await,
         Command::Start(args) => restart::start(&session, args).await,
         Command::Restart(args) => restart::restart(&session, args).await,
         Command::Ps(args) => ps::run(&session, args).await,

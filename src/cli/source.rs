@@ -1,7 +1,7 @@
 //! From `-f`, a template's name or the working directory to a loaded project.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::args::Source as SourceArgs;
 use super::error::CliError;
@@ -17,6 +17,8 @@ pub(super) struct Described {
     pub(super) cluster: Cluster,
     /// The template that it comes from.
     pub(super) template: Option<String>,
+    /// All files that it depends on, there or not; none if it can't be read twice.
+    pub(super) reads: Vec<PathBuf>,
 }
 
 /// Loads and resolves what the arguments name; prints warnings.
@@ -27,12 +29,32 @@ pub(super) fn describe(
     engine_is_local: bool,
 ) -> Result<Described, CliError> {
     let (loaded, secrets) = load(session, args)?;
+    let mut reads = loaded.reads.clone();
+    reads.extend(loaded.files.iter().flat_map(|file| beside(file)));
+    if let Some(name) = &args.template {
+        reads.extend(session.template_dirs().iter().flat_map(|dir| template::files_of(dir, name)));
+    }
+    if session.all_files(&args.file).iter().any(|file| file.as_os_str() == "-") {
+        reads.clear();
+    }
     let options = ResolveOptions { engine_is_local, scale: parse_scale(scale)?, secrets };
     let (cluster, warnings) = resolve(&loaded, &options)?;
     for warning in loaded.warnings.iter().chain(warnings.iter()) {
         session.printer.problem(warning);
     }
-    Ok(Described { cluster, template: args.template.clone() })
+    Ok(Described { cluster, template: args.template.clone(), reads })
+}
+
+/// A file, and where one that overrides it would be.
+fn beside(file: &Path) -> Vec<PathBuf> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    compose::candidates(folder).into_iter().chain([file.to_owned()]).collect()
+}
+
+/// Whether there is a file to be found from the working directory.
+pub(super) fn is_found(session: &Session) -> Result<bool, CliError> {
+    let env = Environment::new(environment(), &working_directory()?, &session.global.env_files);
+    Ok(found_files(&env).is_ok())
 }
 
 /// What a project is loaded from.

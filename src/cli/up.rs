@@ -1,5 +1,6 @@
 //! `convoke up`: bring a cluster up and wait until all of it is ready.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use super::args::{OnFailure, Up, Waiting};
 use super::error::{CliError, INTERRUPTED};
 use super::session::{Session, now_text, run_id};
 use super::watchers::{Watchers, masker};
-use super::{plan, source};
+use super::{plan, source, supervise};
 use crate::cluster::{Cluster, Component};
 use crate::drive::shell::{self, RunEnd};
 use crate::drive::stop::{StopRequest, stop};
@@ -29,6 +30,9 @@ const GRACE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 const CLEANUP_LIMIT: Duration = Duration::from_secs(20);
 
 pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
+    if args.supervise {
+        return supervise::up(session, args).await;
+    }
     let connected = session.connect().await;
     // What is wrong with the input is said even where there is no engine.
     let is_local = connected.as_ref().map_or(true, |engine| engine.known_info().is_local);
@@ -44,6 +48,8 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
     };
     let wanted = Source { files: cluster.config_files.clone(), template: described.template };
     note(store.set_source(&wanted));
+    say_supervisor(session, &store);
+    note(store.set_stopped(&BTreeSet::new()));
     note(store.set_wanted(Wanted::Up));
     let options = Options {
         command: "up".into(),
@@ -58,6 +64,13 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
     };
     let watchers = Watchers::begin(session, &store, &masker(&cluster));
     bring_up(session, engine, cluster, options, &args.waiting, watchers).await
+}
+
+/// One that supervises the cluster goes by what it was told itself: if that is something else, it will have its way.
+fn say_supervisor(session: &Session, store: &Store) {
+    if let Some(holder) = store.supervisor() {
+        session.printer.progress(format_args!("note: supervised by {holder}, by the files that it was given"));
+    }
 }
 
 /// What every run has.
@@ -181,7 +194,12 @@ pub(super) fn note<E: std::fmt::Display>(result: Result<(), E>) {
 }
 
 /// Where ports without an address are published: on this machine only, if the engine is on it. Says so if it matters.
-fn publish_address(session: &Session, cluster: &Cluster, given: Option<IpAddr>, engine: &DockerEngine) -> IpAddr {
+pub(super) fn publish_address(
+    session: &Session,
+    cluster: &Cluster,
+    given: Option<IpAddr>,
+    engine: &DockerEngine,
+) -> IpAddr {
     let usual = if engine.known_info().shares_loopback() { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
     let address = given.unwrap_or(IpAddr::V4(usual));
     let matters = |c: &Component| c.spec.ports.iter().any(|port| port.host_ip.is_none());
@@ -192,7 +210,7 @@ fn publish_address(session: &Session, cluster: &Cluster, given: Option<IpAddr>, 
     address
 }
 
-fn pool(text: Option<&str>) -> Result<Subnet, CliError> {
+pub(super) fn pool(text: Option<&str>) -> Result<Subnet, CliError> {
     let Some(text) = text else { return Ok(Options::default().pool) };
     text.parse().map_err(|error: String| CliError::input(format!("--pool: {error}")))
 }

@@ -25,9 +25,19 @@ pub(super) struct Watchers {
 impl Watchers {
     /// Sets them to work: the one for people or programs, and the record.
     pub(super) fn begin(session: &Session, store: &Store, masker: &Masker) -> Self {
+        let reporters = Reporters::for_format(session.global.report_format(), &session.printer, masker);
+        Self::with(reporters, store, masker)
+    }
+
+    /// The same for a supervised run.
+    pub(super) fn begin_supervision(session: &Session, store: &Store, masker: &Masker) -> Self {
+        let reporters = Reporters::for_supervision(session.global.report_format(), &session.printer, masker);
+        Self::with(reporters, store, masker)
+    }
+
+    fn with(reporters: Reporters, store: &Store, masker: &Masker) -> Self {
         let (sender, mut receiver) = unbounded_channel();
-        let reporters = Reporters::for_format(session.global.report_format(), &session.printer, masker)
-            .with(RunRecord::new(store, masker.clone()));
+        let reporters = reporters.with(RunRecord::new(store, masker.clone()));
         let events = stream::poll_fn(move |context| receiver.poll_recv(context));
         let begun = Instant::now();
         let task = tokio::spawn(follow(events, reporters, begun));

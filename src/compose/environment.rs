@@ -18,6 +18,8 @@ pub struct Environment {
     reads_dot_env: bool,
     /// The directory whose `.env` has been read.
     read: Option<PathBuf>,
+    /// The files that were looked for, there or not.
+    files: Vec<PathBuf>,
     problems: Diagnostics,
 }
 
@@ -84,6 +86,7 @@ impl Environment {
     }
 
     fn add_file(&mut self, name: &str, path: &Path, known: &Variables, entries: &mut Variables, required: bool) {
+        self.files.push(path.to_owned());
         match read_text(path) {
             Ok(text) => {
                 // A later file may refer to an earlier one's variables.
@@ -102,6 +105,10 @@ impl Environment {
                 self.problems.push(Diagnostic::error_without_place(message));
             }
         }
+    }
+
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     pub(super) fn take_problems(&mut self) -> Diagnostics {

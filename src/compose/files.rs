@@ -26,6 +26,8 @@ pub(super) struct Files {
     pub(super) references: IndexMap<String, Reference>,
     /// Leave variables as they are.
     pub(super) raw: bool,
+    /// Files that were read because another one names them.
+    pub(super) reads: Vec<PathBuf>,
     read: usize,
 }
 
@@ -40,7 +42,7 @@ pub(super) struct Scope<'a> {
 
 impl Files {
     pub(super) fn new(raw: bool) -> Self {
-        Self { out: Diagnostics::new(), references: IndexMap::new(), raw, read: 0 }
+        Self { out: Diagnostics::new(), references: IndexMap::new(), raw, reads: Vec::new(), read: 0 }
     }
 
     /// Parses one file. None, with an error noted, if it isn't a mapping.
@@ -98,6 +100,7 @@ impl Files {
             return None;
         }
         let path = directory.join(written);
+        self.reads.push(path.clone());
         let read = super::read::read_text(&path);
         let text = match read {
             Ok(text) => text,

@@ -26,6 +26,13 @@ pub fn named_files(environment: &Environment) -> Vec<PathBuf> {
     names.filter(|name| !name.is_empty()).map(PathBuf::from).collect()
 }
 
+/// Where a Compose file and one that overrides it would be in a folder.
+#[must_use]
+pub fn candidates(folder: &Path) -> Vec<PathBuf> {
+    let overrides = NAMES.iter().map(|name| folder.join(name.replace('.', ".override.")));
+    NAMES.iter().map(|name| folder.join(name)).chain(overrides).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

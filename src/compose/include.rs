@@ -118,6 +118,7 @@ impl Files {
             None => environment.add_dot_env(&directory),
         }
         self.out.append(environment.take_problems());
+        self.reads.extend_from_slice(environment.files());
         let mut parsed = Vec::new();
         for source in sources {
             parsed.push((self.parse(&source)?, source.path));

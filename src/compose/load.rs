@@ -75,6 +75,8 @@ pub struct Loaded {
     pub working_dir: PathBuf,
     /// Absolute paths of the files in their order; empty for a rendered template.
     pub files: Vec<PathBuf>,
+    /// What else was read, or would have been had it been there: `.env`, env files, files that others name.
+    pub reads: Vec<PathBuf>,
     /// The environment with `.env`: for configs and secrets that come from it.
     pub variables: BTreeMap<String, String>,
     /// Variables that the files refer to, in the order of their names.
@@ -97,20 +99,22 @@ impl fmt::Debug for Loaded {
 /// # Errors
 /// All problems of the files, warnings included, sorted by place.
 pub fn load(sources: &[Source], options: &LoadOptions) -> Result<Loaded, Diagnostics> {
-    let Combined { tree, name, working_dir, environment, references, out } = combine(sources, options, false)?;
+    let Combined { tree, name, working_dir, environment, references, mut reads, out } =
+        combine(sources, options, false)?;
     let causes = out.len();
     let active = environment.profiles(&options.profiles);
-    let mut reader = Reader { variables: environment.into_variables(), working_dir, out };
+    reads.extend_from_slice(environment.files());
+    let mut reader = Reader { variables: environment.into_variables(), working_dir, reads, out };
     // The project's name doesn't matter if it is wrong: then there is an error.
     let name = name.or_else(|| ClusterName::new("unnamed").ok());
     let project = name.map(|name| read_project(&mut reader, &tree, name));
-    let Reader { variables, working_dir, mut out } = reader;
+    let Reader { variables, working_dir, reads, mut out } = reader;
     out.drop_consequences(causes);
     let files = sources.iter().filter_map(|source| source.path.clone()).collect();
     let (project, warnings) = out.unless_errors(project)?;
     let Some(mut project) = project else { return Err(problem("there is no Compose file")) };
     project.switch_off(&active, &options.services);
-    Ok(Loaded { project, warnings, working_dir, files, variables, references })
+    Ok(Loaded { project, warnings, working_dir, files, reads, variables, references })
 }
 
 /// All files as one tree.
@@ -121,6 +125,8 @@ struct Combined {
     working_dir: PathBuf,
     environment: Environment,
     references: Vec<Reference>,
+    /// Files that were read because another one names them.
+    reads: Vec<PathBuf>,
     out: Diagnostics,
 }
 
@@ -148,7 +154,7 @@ fn combine(sources: &[Source], options: &LoadOptions, raw: bool) -> Result<Combi
     settle(&mut tree);
     let mut references: Vec<Reference> = files.references.into_values().collect();
     references.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(Combined { tree, name, working_dir, environment, references, out: files.out })
+    Ok(Combined { tree, name, working_dir, environment, references, reads: files.reads, out: files.out })
 }
 
 fn problem(message: impl Into<String>) -> Diagnostics {

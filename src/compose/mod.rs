@@ -31,7 +31,7 @@ mod tests;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use environment::Environment;
-pub use find::{find_file, named_files};
+pub use find::{candidates, find_file, named_files};
 pub use load::{LoadOptions, Loaded, Source, load};
 pub(crate) use paths::Paths;
 pub use place::{Place, SourceText, Spanned};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::driver::Driver;
 use super::input::Call;
 use super::node::Node;
+use super::recover::Fault;
 use crate::engine::{ObservedContainer, Status, labels};
 use crate::event::Phase;
 use crate::names::{ComponentName, ContainerId};
@@ -27,17 +28,25 @@ enum Next {
     Retire(Box<ObservedContainer>),
     Rename(ContainerId),
     Start(ContainerId),
+    /// It isn't on one of its networks.
+    Connect(ContainerId),
+    Unpause(ContainerId),
+    /// It runs and does no good: it is stopped, and started again.
+    Restart(Box<ObservedContainer>),
 }
 
 impl Driver {
     /// After every input: everything that can be moved on is.
     pub(super) fn advance(&mut self) {
         self.look();
+        self.advance_care();
         self.advance_images();
-        self.advance_objects();
-        if self.observed.is_some() {
+        if self.observed.is_some() && self.may_act() {
+            self.advance_objects();
             self.advance_surplus();
             self.advance_components();
+        }
+        if self.observed.is_some() {
             self.check_early_exits();
             self.advance_probes();
         }
@@ -56,6 +65,9 @@ impl Driver {
                 Next::Retire(container) => self.retire(&name, &container),
                 Next::Rename(id) => self.rename(&name, id),
                 Next::Start(id) => to_start.push((name, id)),
+                Next::Connect(id) => self.reconnect(&name, id),
+                Next::Unpause(id) => self.unpause(&name, id),
+                Next::Restart(container) => self.restart_faulty(&name, &container),
             }
         }
         to_make.sort_by_key(|name| std::cmp::Reverse(self.expected_boot(name)));
@@ -72,8 +84,29 @@ impl Driver {
         }
     }
 
+    /// Whether there is anything to do that changes the cluster, and that can be done now.
+    pub(super) fn wants_to_act(&mut self) -> bool {
+        let now = self.now;
+        let is_due = |state: &super::driver::Surplus| !state.busy && state.retry.at <= now;
+        if self.surplus.values().any(is_due) {
+            return true;
+        }
+        let names: Vec<ComponentName> = self.nodes.keys().cloned().collect();
+        names.iter().any(|name| match self.next(name) {
+            Next::Nothing => false,
+            Next::Make => self.options.from_labels || self.has_image(name),
+            Next::Start(_) => self.gates_are_open(name),
+            Next::Retire(_) | Next::Rename(_) | Next::Connect(_) | Next::Unpause(_) | Next::Restart(_) => true,
+        })
+    }
+
+    fn has_image(&self, name: &ComponentName) -> bool {
+        let image = self.nodes.get(name).and_then(|node| self.images.get(&node.component.image));
+        image.is_some_and(|state| state.info().is_some())
+    }
+
     fn next(&mut self, name: &ComponentName) -> Next {
-        if !self.is_selected(name) {
+        if !self.is_selected(name) || self.is_held(name) {
             return Next::Nothing;
         }
         let Some(node) = self.nodes.get(name) else { return Next::Nothing };
@@ -86,9 +119,10 @@ impl Driver {
             self.wake_at(at);
             return Next::Nothing;
         }
-        let standing = Standing::judge(&node.component, self.image_id_of(node), &node.containers);
+        let standing = self.standing(node);
         match (standing.current, standing.outdated.into_iter().next()) {
             (_, Some(_)) if self.rolls_after(name).is_some() => Next::Nothing,
+            (None, _) if node.care.blocked => Next::Nothing,
             (None, _) => match leftover(node) {
                 Some(left) => Next::Retire(Box::new(left.clone())),
                 None => Next::Make,
@@ -97,14 +131,31 @@ impl Driver {
             (Some(current), None) if current.name != node.component.container_name => Next::Rename(current.id.clone()),
             // Never by what may be old: a job that ran meanwhile would run twice.
             (Some(current), None) if !is_news_due && node.wants_start(current) => Next::Start(current.id.clone()),
+            (Some(current), None) if !is_news_due => self.repair(name, node, current),
             _ => Next::Nothing,
+        }
+    }
+
+    /// What helps one that runs: a call to put it back on its network, in any run; the rest is for supervised ones, and
+    /// when their time has come.
+    fn repair(&self, name: &ComponentName, node: &Node, current: &ObservedContainer) -> Next {
+        match node.care.fault {
+            Some(Fault::Paused) => Next::Unpause(current.id.clone()),
+            Some(Fault::Unhealthy | Fault::Late) => Next::Restart(Box::new(current.clone())),
+            Some(Fault::CutOff) => Next::Connect(current.id.clone()),
+            None if !self.is_supervised() && self.missing_network(name).is_some() => Next::Connect(current.id.clone()),
+            None => Next::Nothing,
         }
     }
 
     /// Whether a container must be made for it.
     pub(super) fn needs_container(&self, node: &Node) -> bool {
-        let image_id = self.image_id_of(node);
-        node.failure.is_none() && Standing::judge(&node.component, image_id, &node.containers).current.is_none()
+        node.failure.is_none() && self.standing(node).current.is_none()
+    }
+
+    /// Which of its containers stays and which have to go.
+    pub(super) fn standing<'n>(&self, node: &'n Node) -> Standing<'n> {
+        Standing::judge(&node.component, self.image_id_of(node), &node.containers)
     }
 
     fn longest_unmade(&self) -> Duration {
@@ -190,6 +241,11 @@ impl Driver {
         let canonical = node.component.container_name.clone();
         self.set_busy(name);
         self.call(Call::Rename(name.clone(), id, canonical));
+    }
+
+    fn unpause(&mut self, name: &ComponentName, id: ContainerId) {
+        self.set_busy(name);
+        self.call(Call::Unpause(name.clone(), id));
     }
 
     fn start(&mut self, name: &ComponentName, id: ContainerId) {

@@ -58,7 +58,7 @@ impl Driver {
     }
 
     /// Volumes of our names that others made: their data is none of ours unless the file says so.
-    fn foreign_volumes(&self, observed: &Observed) -> Vec<Failure> {
+    pub(super) fn foreign_volumes(&self, observed: &Observed) -> Vec<Failure> {
         let is_foreign = |name: &&String| observed.other_volumes.contains(name);
         let ours = self.cluster.volumes.values().filter(|volume| !volume.external).map(|volume| &volume.engine_name);
         let refuse = |name: &String| Failure {
@@ -95,7 +95,7 @@ fn essence(text: &str) -> &str {
 }
 
 /// Why a name that a component needs can't be had, and how it could be freed.
-fn name_taken(foreign: &Foreign) -> (String, String) {
+pub(super) fn name_taken(foreign: &Foreign) -> (String, String) {
     let name = &foreign.name;
     match (&foreign.cluster, &foreign.project) {
         (Some(cluster), _) => (
@@ -149,6 +149,7 @@ mod tests {
             cluster: cluster.map(Into::into),
             project: project.map(Into::into),
             host_ports: vec![],
+            networks: vec![],
         };
         assert!(name_taken(&foreign(Some("y"), Some("y"))).1.contains("`convoke down -p y`"));
         assert!(name_taken(&foreign(None, Some("y"))).1.contains("`docker compose -p y down`"));

@@ -13,6 +13,7 @@ use super::node::Node;
 use super::objects::{NetworkState, VolumeState};
 use super::pace::Budget;
 use super::retry::Retry;
+use super::supervise::Supervision;
 use crate::cluster::Cluster;
 use crate::engine::{EngineError, ErrorKind, Observed, Subnet};
 use crate::event::{Event, EventKind, Outcome, Phase, Stamp};
@@ -56,6 +57,10 @@ pub struct Options {
     pub remove_orphans: bool,
     /// The cluster was put together from labels: images aren't looked at, and nothing can be created.
     pub from_labels: bool,
+    /// Go on after "ready", and bring back what is lost: see [`super::supervise`].
+    pub supervise: bool,
+    /// So often in a row a supervised component is brought back before it is given up.
+    pub attempts: u32,
 }
 
 /// Time from the last image on until every component must be ready, unless `--timeout` says otherwise.
@@ -91,6 +96,8 @@ impl Default for Options {
             replace_at_once: false,
             remove_orphans: false,
             from_labels: false,
+            supervise: false,
+            attempts: super::recover::ATTEMPTS,
         }
     }
 }
@@ -142,6 +149,8 @@ pub struct Driver {
     /// What is being read for the next word on a stall.
     pub(super) stall_look: Option<StallLook>,
     pub(super) images_ready_at: Option<Duration>,
+    /// There in a supervised run.
+    pub(super) supervision: Option<Supervision>,
     pub(super) ending: Option<Ending>,
     pub(super) is_over: bool,
     pub(super) wake: Option<Duration>,
@@ -173,9 +182,11 @@ impl Driver {
     pub fn new(cluster: Arc<Cluster>, options: Options) -> Self {
         let nodes = cluster.components.iter().map(|(name, c)| (name.clone(), Node::new(c.clone()))).collect();
         let budget = Budget::new(options.probes_per_second, options.execs_in_flight);
+        let supervision = options.supervise.then(Supervision::default);
         Self {
             cluster,
             options,
+            supervision,
             now: Duration::ZERO,
             nodes,
             images: BTreeMap::new(),
@@ -222,6 +233,7 @@ impl Driver {
         self.take(input);
         if self.ending.is_none() {
             self.advance();
+            self.give_back();
         }
         self.conclude();
         if let Some(at) = self.wake
@@ -240,6 +252,8 @@ impl Driver {
             Input::Done(done) => self.take_done(done),
             Input::Progress { image, progress } => self.take_progress(image, progress),
             Input::Answered { component, run, which, answer } => self.take_answer(&component, run, which, answer),
+            Input::Order(order) => self.take_order(order),
+            Input::Interrupt if self.is_supervised() => self.release("interrupted".into()),
             Input::Interrupt => self.end(Outcome::Interrupted),
         }
     }
@@ -314,6 +328,7 @@ impl Driver {
             Done::VolumeCreated(key, result) => self.take_volume(&key, result),
             Done::Created(name, result) => self.take_created(&name, result),
             Done::Started(name, id, result) => self.take_started(&name, &id, result),
+            Done::Connected(name, id, result) => self.take_connected(&name, &id, result),
             Done::Changed(name, result) => self.take_changed(&name, result),
             Done::SurplusRemoved(id, result) => self.take_surplus_removed(&id, result),
             Done::TwinRemoved(id, result) => self.take_twin_removed(&id, result),

@@ -33,6 +33,12 @@ impl Driver {
         let was_ready = node.phase == Phase::Ready;
         // From now on this run is history: a start time that differs is another run.
         node.baseline = container.state.started_at;
+        let is_expected = node.care.stopping;
+        if (is_expected || self.is_held(name)) && !self.is_job_done(name, code) {
+            self.say_exit(name, code, oom, is_expected);
+            return self.lose(name, format!("exited {code}, as it was told to"), None);
+        }
+        let Some(node) = self.nodes.get_mut(name) else { return };
         // An engine that goes away ends servers as well, and many end with 0: only a declared job is done then.
         let was_outage = std::mem::take(&mut node.outage) && node.outage_restarts < OUTAGE_RESTARTS;
         if node.completes(code, was_ready) && (node.component.completes || !was_outage) {
@@ -52,11 +58,15 @@ impl Driver {
             self.say_exit(name, code, oom, true);
             return self.enter(name, Phase::Restarting, Some(reason));
         }
-        self.say_exit(name, code, oom, false);
+        self.say_exit(name, code, oom, self.is_supervised());
         let moment = self.nodes.get(name).map_or("", |node| node.moment_of_end(was_ready));
         let what = describe_exit(code, oom, moment, &container.state.error);
         let hint = self.exit_hint(name, code, oom);
         self.fail_component(name, what, Some(hint));
+    }
+
+    fn is_job_done(&self, name: &ComponentName, code: i64) -> bool {
+        code == 0 && self.nodes.get(name).is_some_and(|node| node.component.completes)
     }
 
     pub(super) fn say_exit(&mut self, name: &ComponentName, code: i64, oom: bool, restarts: bool) {
@@ -99,7 +109,7 @@ impl Driver {
         let node = self.nodes.get(name)?;
         let early = node.early_exit.as_ref()?;
         let waiting: Vec<&Node> =
-            early.peers.iter().filter_map(|peer| self.nodes.get(peer)).filter(|p| !p.phase.is_settled()).collect();
+            early.peers.iter().filter_map(|peer| self.nodes.get(peer)).filter(|p| p.is_awaited()).collect();
         if waiting.is_empty() {
             return Some(early.at);
         }
@@ -155,6 +165,11 @@ impl Node {
             (true, false) => " after it was ready",
             (false, false) => " before it was ready",
         }
+    }
+
+    /// Whether it may still become ready: one that was given up is waited for in vain.
+    const fn is_awaited(&self) -> bool {
+        !self.phase.is_settled() && self.failure.is_none()
     }
 
     /// Whether an end with this code is what was wanted.

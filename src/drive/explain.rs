@@ -62,7 +62,7 @@ impl Driver {
     }
 
     fn say_stall(&mut self) {
-        if self.all_settled() {
+        if self.all_settled() || self.rests() {
             self.stall_look = None;
             return;
         }
@@ -100,12 +100,16 @@ impl Driver {
     /// What one component waits for, and for which peers; None when it waits for nothing.
     pub(super) fn waiting(&self, name: &ComponentName) -> Option<Wait> {
         let node = self.nodes.get(name)?;
-        if node.phase.is_settled() || node.failure.is_some() || !self.is_selected(name) {
+        if node.phase.is_settled() || node.failure.is_some() || !self.is_selected(name) || self.is_held(name) {
             return None;
         }
         if let Some(early) = &node.early_exit {
             let peers = early.peers.iter().cloned().collect();
             return Some(Wait::new(format!("starts again when {} is ready", list(early.peers.iter())), peers));
+        }
+        if node.phase == Phase::Restarting && node.care.attempts > 0 {
+            let why = format!("is brought back, attempt {} of {}", node.care.attempts, self.options.attempts);
+            return Some(Wait::new(why, self.unready_needs(node)));
         }
         if node.phase == Phase::Restarting {
             return Some(Wait::new(node.ends_so_far(), self.unready_needs(node)));

@@ -30,6 +30,9 @@ pub(super) struct Ending {
 impl Driver {
     /// A component has failed for good, and with it the run.
     pub(super) fn fail_component(&mut self, name: &ComponentName, what: String, hint: Option<String>) {
+        if self.is_supervised() {
+            return self.lose(name, what, hint);
+        }
         let failure = Failure {
             component: Some(name.clone()),
             what,
@@ -54,7 +57,7 @@ impl Driver {
     }
 
     /// Nothing needs it but edges with `required: false`.
-    fn is_optional(&self, name: &ComponentName) -> bool {
+    pub(super) fn is_optional(&self, name: &ComponentName) -> bool {
         let mut gates =
             self.nodes.values().flat_map(|node| &node.component.gates).filter(|gate| gate.on == *name).peekable();
         gates.peek().is_some() && gates.all(|gate| !gate.required)
@@ -121,6 +124,9 @@ impl Driver {
     }
 
     pub(super) fn end_with(&mut self, outcome: Outcome, failures: Vec<Failure>) {
+        if self.is_supervised() && outcome != Outcome::Released {
+            return failures.iter().for_each(|failure| self.complain(failure, outcome));
+        }
         if outcome == Outcome::Interrupted {
             self.ending = None;
         }
@@ -154,6 +160,9 @@ impl Driver {
     }
 
     pub(super) fn take_log_tail(&mut self, name: &ComponentName, lines: Vec<String>) {
+        if self.take_last_words(name, &lines) {
+            return;
+        }
         if let Some(ending) = &mut self.ending {
             ending.awaiting.remove(name);
             ending.logs.insert(name.clone(), lines);
@@ -183,7 +192,7 @@ impl Driver {
         self.is_over = true;
     }
 
-    fn endpoints(&self) -> Vec<PublishedEndpoint> {
+    pub(super) fn endpoints(&self) -> Vec<PublishedEndpoint> {
         let mut endpoints = Vec::new();
         for (name, node) in self.selected().filter(|(_, node)| node.is_running) {
             for port in node.containers.iter().flat_map(|container| &container.ports) {

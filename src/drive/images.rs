@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::driver::{Driver, IMAGE_PATIENCE};
 use super::input::Call;
+use super::recover::LONGEST_PAUSE;
 use crate::cluster::Component;
 use crate::engine::{EngineError, ErrorKind, ImageInfo, Progress};
 use crate::event::{EventKind, Outcome};
@@ -41,8 +42,10 @@ impl Driver {
         }
         let references: Vec<String> = self.selected().map(|(_, node)| node.component.image.clone()).collect();
         for reference in references {
-            if self.images.insert(reference.clone(), ImageState::Finding).is_none() {
-                self.call(Call::FindImage(reference));
+            match self.images.get(&reference).map(|state| state.info().cloned()) {
+                None => self.find_again(reference),
+                Some(Some(info)) => self.learn_health(&reference, &info),
+                Some(None) => {}
             }
         }
     }
@@ -72,7 +75,14 @@ impl Driver {
                 let retry = self.image_retries.entry(reference.to_owned()).or_default();
                 let (again, at) = (retry.again(now, &error), retry.at);
                 if !again {
-                    return self.image_failed(reference, &error);
+                    self.image_failed(reference, &error);
+                    if !self.is_supervised() {
+                        return;
+                    }
+                    let at = now + LONGEST_PAUSE;
+                    self.image_retries.remove(reference);
+                    self.images.insert(reference.to_owned(), ImageState::RetryAt { at, obtain: obtaining });
+                    return;
                 }
                 self.note_trouble(&error);
                 ImageState::RetryAt { at, obtain: obtaining }
@@ -90,6 +100,8 @@ impl Driver {
             _ => "is the registry reachable? an image can also be loaded with `docker load`".to_owned(),
         };
         let user = self.selected().find(|(_, n)| n.component.image == reference).map(|(name, _)| name.clone());
+        // Whom it is for comes back when it is there: no reason to give a component up.
+        let user = user.filter(|_| !self.is_supervised());
         self.fail_component_or_run(user, format!("image {reference} can't be had: {}", error.message), Some(hint));
     }
 
@@ -184,9 +196,11 @@ impl Driver {
 
     fn image_is_needed(&self, reference: &str) -> bool {
         self.observed.is_some()
-            && self.selected().any(|(_, node)| {
+            && self.selected().any(|(name, node)| {
                 let c = &node.component;
-                c.image == reference && (self.needs_container(node) || (self.options.rebuild && c.build.is_some()))
+                c.image == reference
+                    && !self.is_held(name)
+                    && (self.needs_container(node) || (self.options.rebuild && c.build.is_some()))
             })
     }
 }

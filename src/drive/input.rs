@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::supervise::Order;
 use crate::cluster::{Build, Probe};
 use crate::engine::{
-    CreateContainer, CreateNetwork, CreateVolume, EngineError, ImageInfo, Observed, ObservedContainer, Progress,
+    Attach, CreateContainer, CreateNetwork, CreateVolume, EngineError, ImageInfo, Observed, ObservedContainer, Progress,
 };
 use crate::event::{Event, Outcome};
 use crate::names::{ComponentName, ContainerId, NetworkKey, VolumeKey};
@@ -39,6 +40,8 @@ pub enum Input {
         /// The answer.
         answer: Answer,
     },
+    /// What a supervised run is told.
+    Order(Order),
     /// The user wants to end it.
     Interrupt,
 }
@@ -85,7 +88,9 @@ pub enum Done {
     Created(ComponentName, Result<ContainerId, EngineError>),
     /// [`Call::Start`].
     Started(ComponentName, ContainerId, Result<(), EngineError>),
-    /// [`Call::Stop`], [`Call::Remove`] or [`Call::Rename`] of a component's container.
+    /// [`Call::Connect`].
+    Connected(ComponentName, ContainerId, Result<(), EngineError>),
+    /// [`Call::Stop`], [`Call::Remove`], [`Call::Rename`] or [`Call::Unpause`] of a component's container.
     Changed(ComponentName, Result<(), EngineError>),
     /// [`Call::RemoveSurplus`].
     SurplusRemoved(ContainerId, Result<(), EngineError>),
@@ -107,6 +112,7 @@ impl Done {
             Self::Created(_, result) => result.as_ref().err(),
             Self::VolumeCreated(_, result)
             | Self::Started(_, _, result)
+            | Self::Connected(_, _, result)
             | Self::Changed(_, result)
             | Self::TwinRemoved(_, result)
             | Self::SurplusRemoved(_, result) => result.as_ref().err(),
@@ -140,6 +146,10 @@ pub enum Effect {
     Abandon(ComponentName),
     /// Send [`Input::Tick`] at this time since the run began (the earliest of several wins).
     Wake(Duration),
+    /// Ask for leave to change the cluster; the answer comes back as [`Order::Leave`].
+    AskLeave,
+    /// Give the leave back: nothing that changes the cluster is in flight.
+    GiveBack,
     /// Tell the reporters.
     Emit(Event),
     /// The run is over; nothing follows.
@@ -178,6 +188,10 @@ pub enum Call {
     Remove(ComponentName, ContainerId, bool),
     /// Give a replacement its name.
     Rename(ComponentName, ContainerId, String),
+    /// Put a container back on a network.
+    Connect(ComponentName, ContainerId, Box<Attach>),
+    /// Let a frozen container go on.
+    Unpause(ComponentName, ContainerId),
     /// Remove a replica too many.
     RemoveSurplus(ContainerId),
     /// Remove a network by id: another one has its name, and nothing is on it.
@@ -196,6 +210,8 @@ impl Call {
             | Self::Stop(name, ..)
             | Self::Remove(name, ..)
             | Self::Rename(name, ..)
+            | Self::Connect(name, ..)
+            | Self::Unpause(name, _)
             | Self::LogTail(name, ..) => Some(name.as_str()),
             Self::Create(request) => Some(request.component.as_str()),
             _ => None,
@@ -217,6 +233,8 @@ impl Call {
             Self::Stop(..) => "stop",
             Self::Remove(..) => "remove",
             Self::Rename(..) => "rename",
+            Self::Connect(..) => "connect",
+            Self::Unpause(..) => "unpause",
             Self::RemoveSurplus(_) => "remove surplus",
             Self::RemoveTwin(_) => "remove twin network",
             Self::LogTail(..) => "read log",

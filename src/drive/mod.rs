@@ -15,17 +15,22 @@ pub mod input;
 pub mod machine;
 pub mod node;
 pub mod pace;
+pub mod recover;
 pub mod shell;
 pub mod stop;
+pub mod supervise;
 
 mod advance;
 mod blame;
+mod drift;
 mod exits;
 mod finish;
 mod images;
 mod objects;
 mod observe;
 mod probing;
+mod reconnect;
+mod reload;
 mod results;
 mod retry;
 mod rolling;
@@ -36,3 +41,4 @@ mod tests;
 
 pub use driver::{Driver, Options};
 pub use input::{Call, Done, Effect, Feed, Input, Which};
+pub use supervise::{Order, Want};

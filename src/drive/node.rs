@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::pace::Pace;
+use super::recover::Care;
 use crate::cluster::{Component, Probe};
 use crate::engine::{HealthStatus, ObservedContainer, Status};
 use crate::event::{Failure, Phase};
@@ -79,6 +80,8 @@ pub struct Node {
     pub live: Track,
     /// Its probes.
     pub ready: Track,
+    /// What a supervised run remembers of it.
+    pub care: Care,
     /// Why it failed.
     pub failure: Option<Failure>,
     /// It was said that its probe can't be run.
@@ -172,6 +175,7 @@ impl Node {
             last_exit: None,
             live: Track::default(),
             ready: Track::default(),
+            care: Care::default(),
             failure: None,
             said_impossible: false,
             said_waiting: None,

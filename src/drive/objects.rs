@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::driver::Driver;
 use super::input::Call;
-use super::retry::Retry;
+use super::retry::{ATTEMPTS, Retry};
 use crate::cluster::Network;
 use crate::engine::{CreateNetwork, EngineError, ErrorKind, Observed, ObservedNetwork, Subnet};
 use crate::event::{EventKind, Outcome};
@@ -108,7 +108,7 @@ impl Driver {
         if self.observed.is_none() || self.options.from_labels {
             return;
         }
-        let creating = self.selected().any(|(_, node)| self.needs_container(node));
+        let creating = self.selected().any(|(name, node)| !self.is_held(name) && self.needs_container(node));
         if !creating {
             return;
         }
@@ -249,6 +249,12 @@ impl Driver {
                 state.engine_picks = state.pick == Pick::GivenUp || state.refused.len() >= 32;
                 self.observe_again = true;
             }
+            // Of two who make it at once, one is told so by newer engines: the list shows it, ours or not.
+            Err(error) if error.kind == ErrorKind::NameTaken && state.retry.attempts < ATTEMPTS => {
+                _ = state.retry.again(now, &error);
+                state.in_doubt = Some(now);
+                self.observe_again = true;
+            }
             Err(error) if state.retry.again(now, &error) => {
                 state.in_doubt = Some(now);
                 self.note_trouble(&error);
@@ -295,7 +301,7 @@ impl Driver {
     }
 
     /// Once every network is there: addresses and hosts entries, for all components at once.
-    fn hand_out_addresses(&mut self) {
+    pub(super) fn hand_out_addresses(&mut self) {
         if self.addressing.is_some() || self.observed_asked < self.addressing_after {
             return;
         }

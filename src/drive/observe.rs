@@ -78,9 +78,10 @@ impl Driver {
         diff::adopt_names(&self.cluster, &mut observed);
         self.observed_asked = asked.at;
         let is_first = self.observed.is_none();
-        if is_first && self.refuse_foreign(&observed) {
+        if is_first && !self.is_supervised() && self.refuse_foreign(&observed) {
             return;
         }
+        self.look_for_drift(&observed);
         let (mut by_component, surplus) = diff::assign_containers(&self.cluster, &observed);
         if is_first {
             self.announce_plan(&observed);
@@ -108,23 +109,24 @@ impl Driver {
 
     fn observe_failed(&mut self, asked: &ObserveInFlight, error: &EngineError) {
         let hint = Some("is the engine healthy? try `convoke doctor`".into());
+        let (since, count) = self.list_failures.unwrap_or((asked.at, 0));
+        self.list_failures = Some((since, count + 1));
+        self.observe_again = true;
+        self.observe_after = self.now + pause(count + 1);
         if !error.kind.is_transient() {
             return self.fail_run(error.to_string(), hint, Outcome::Failed);
         }
-        let (since, count) = self.list_failures.unwrap_or((asked.at, 0));
-        self.list_failures = Some((since, count + 1));
         if self.now >= since + ENGINE_PATIENCE && count > 0 {
             return self.fail_run(error.to_string(), hint, Outcome::EngineUnreachable);
         }
-        self.observe_again = true;
-        self.observe_after = self.now + pause(count + 1);
         self.note_trouble(error);
     }
 
     /// Notes that the engine answered.
-    pub(super) const fn engine_answered(&mut self) {
+    pub(super) fn engine_answered(&mut self) {
         self.last_answer = self.now;
         self.unanswered = 0;
+        self.engine_is_back();
     }
 
     /// Notes that the engine left a call without an answer; ends the run if that has gone on for too long.
@@ -240,14 +242,17 @@ impl Driver {
     /// Makes what was seen of a component's containers its state.
     fn reflect(&mut self, name: &ComponentName, containers: Vec<ObservedContainer>) {
         let Some(node) = self.nodes.get_mut(name) else { return };
-        let image_id = self.images.get(&node.component.image).and_then(|state| state.info()).map(|info| &*info.id);
         let is_first = !std::mem::replace(&mut node.seen, true);
         node.containers = containers;
-        let standing = diff::Standing::judge(&node.component, image_id, &node.containers);
+        let Some(node) = self.nodes.get(name) else { return };
+        let standing = self.standing(node);
         let Some(container) = standing.current.cloned() else {
             let why = standing.outdated.first().map(|(old, why)| why.describe(&node.component, old));
-            return self.reflect_absence(name, why);
+            let is_going = |at: &ObservedContainer| matches!(at.state.status, Status::Dead | Status::Removing);
+            let is_lost = standing.outdated.first().is_none_or(|(at, _)| is_going(at));
+            return self.reflect_absence(name, why, is_lost);
         };
+        let Some(node) = self.nodes.get_mut(name) else { return };
         if is_first && !is_up(&container) {
             node.baseline = container.state.started_at;
         }
@@ -267,7 +272,8 @@ impl Driver {
             }
             Status::Paused => {
                 self.reflect_running(name, &container, is_first);
-                self.enter(name, Phase::Unhealthy, Some("it is paused".into()));
+                // What it answered before says nothing of later.
+                self.unpass_ready(name, "it is paused".into());
             }
             Status::Restarting => self.reflect_restarting(name, &container),
             Status::Exited | Status::Dead | Status::Removing => self.reflect_ended(name, &container),
@@ -283,14 +289,18 @@ impl Driver {
     }
 
     /// It has no container, or one that has to go: how that one is doesn't matter.
-    fn reflect_absence(&mut self, name: &ComponentName, outdated: Option<String>) {
+    fn reflect_absence(&mut self, name: &ComponentName, outdated: Option<String>, is_lost: bool) {
         let Some(node) = self.nodes.get_mut(name) else { return };
         node.stop_running();
         node.baseline = None;
         node.outage = false;
         if node.failure.is_none() && node.phase > Phase::Creating {
             self.out.push(super::Effect::Abandon(name.clone()));
-            self.enter(name, Phase::Pending, Some(outdated.unwrap_or_else(|| "its container is gone".into())));
+            let why = outdated.unwrap_or_else(|| "its container is gone".into());
+            self.enter(name, Phase::Pending, Some(why.clone()));
+            if is_lost && self.is_supervised() && !self.is_held(name) {
+                self.plan_recovery(name, &why, None);
+            }
         }
     }
 
@@ -315,10 +325,18 @@ impl Driver {
         } else {
             node.begin_run(now, started_at);
             self.out.push(super::Effect::Abandon(name.clone()));
+            self.take_start_by_another(name);
             let reason = is_first.then(|| "it runs already".to_owned());
             self.enter(name, Phase::Started, reason);
         }
         self.reflect_health(name);
+    }
+
+    /// Who starts a component that supervision has given up wants it to be tried again.
+    fn take_start_by_another(&mut self, name: &ComponentName) {
+        if self.is_supervised() && self.nodes.get(name).is_some_and(|node| node.failure.is_some()) {
+            self.renew(name);
+        }
     }
 
     /// The engine's own health check: `healthy` passes, `unhealthy` takes a pass back.
@@ -360,6 +378,7 @@ impl Driver {
         let has_run = container.state.started_at.is_some() && container.state.started_at != node.baseline;
         if has_run {
             node.has_run = true;
+            self.take_start_by_another(name);
             self.out.push(super::Effect::Abandon(name.clone()));
             return self.judge_exit(name, container);
         }

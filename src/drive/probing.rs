@@ -19,6 +19,13 @@ pub(super) const RUNS_FOR: Duration = Duration::from_secs(1);
 pub(super) const GOOD_RUN: Duration = Duration::from_secs(10);
 /// A health check of the engine's that runs at least this often needs no help while others are still to be started.
 const OFTEN: Duration = Duration::from_secs(2);
+/// A supervised component that is ready is asked this often over the network.
+pub(super) const ASKED_EVERY: Duration = Duration::from_secs(3);
+/// An exec costs more; where there is a health check too, its interval counts.
+pub(super) const EXEC_EVERY: Duration = Duration::from_secs(30);
+/// A supervised component that is ready is unhealthy when its probe has failed for so long: one that fails once may have
+/// met a busy moment.
+const BLINK: Duration = Duration::from_secs(1);
 /// A missing probe program may be installed by the entrypoint: so long it is waited for, unless the health check says.
 const IMPOSSIBLE_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -35,6 +42,7 @@ impl Driver {
                 continue;
             }
             self.pass_by_running(&name);
+            self.ask_again_in_time(&name);
             self.check_impossible(&name);
             self.ask_if_due(&name, Which::Live);
             if !relies_on_engine.contains(&name) {
@@ -201,6 +209,7 @@ impl Driver {
         }
         node.ready.passed = Some(now);
         node.ready.recheck = false;
+        node.care.failing_since = None;
         let live = node.wanted(Which::Live).is_none();
         if node.phase < Phase::Live {
             if !live {
@@ -212,8 +221,14 @@ impl Driver {
     }
 
     fn refuse_ready(&mut self, name: &ComponentName, verdict: Verdict, text: String) {
-        let Some(node) = self.nodes.get(name) else { return };
+        let (now, is_supervised) = (self.now, self.is_supervised());
+        let Some(node) = self.nodes.get_mut(name) else { return };
         if node.phase == Phase::Ready {
+            let since = *node.care.failing_since.get_or_insert(now);
+            if is_supervised && now < since + BLINK {
+                // It is asked again in a moment.
+                return;
+            }
             return self.unpass_ready(name, text);
         }
         // A connection that was accepted shows it live, unless it has a probe of its own for that.
@@ -229,6 +244,7 @@ impl Driver {
         let now = self.now;
         let Some(node) = self.nodes.get_mut(name) else { return };
         node.ready.passed = None;
+        node.care.failing_since = None;
         if let Some(pace) = &mut node.ready.pace {
             pace.reset(now);
         }
@@ -251,6 +267,24 @@ impl Driver {
         let what = "its probe can't be run in its container".to_owned();
         let hint = "the probe's program isn't in the image: probe by http or tcp, or choose another program".to_owned();
         self.fail_component(name, what, Some(hint));
+    }
+
+    /// A supervised component that is ready is asked again now and then.
+    fn ask_again_in_time(&mut self, name: &ComponentName) {
+        let (now, is_supervised) = (self.now, self.is_supervised());
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        if !is_supervised || node.phase != Phase::Ready || node.ready.recheck {
+            return;
+        }
+        let (Some(every), Some(passed)) = (node.asked_every(), node.ready.passed) else { return };
+        let due = passed + every;
+        if now < due {
+            return self.wake_at(due);
+        }
+        node.ready.recheck = true;
+        if let Some(pace) = &mut node.ready.pace {
+            pace.reset(now);
+        }
     }
 
     /// Has every http and tcp probe that passed more than `age` ago asked again; true if none had to be.
@@ -308,6 +342,18 @@ impl Node {
                 }
                 Readiness::Runs => None,
             },
+        }
+    }
+
+    /// How often it is asked once it is ready, in a supervised run. A health check is left to the engine, which runs it
+    /// anyway; what stands in a log stays there.
+    fn asked_every(&self) -> Option<Duration> {
+        let Readiness::Probe(probe) = self.readiness() else { return None };
+        let health = crate::plan::request::health_in_force(&self.component, self.image_health.as_ref());
+        match probe.action {
+            ProbeAction::Http { .. } | ProbeAction::Tcp { .. } => Some(ASKED_EVERY),
+            ProbeAction::Exec { .. } => Some(health.map_or(EXEC_EVERY, |health| health.interval)),
+            ProbeAction::Log { .. } | ProbeAction::EngineHealth => None,
         }
     }
 

@@ -133,8 +133,19 @@ impl Driver {
             Ok(()) => node.tries_in_row = 0,
             Err(error) => {
                 node.retry_at = now + pause(node.tries_in_row + 1);
+                node.care.stopping = false;
                 self.call_failed(name, &error);
             }
+        }
+    }
+
+    pub(super) fn take_connected(&mut self, name: &ComponentName, id: &ContainerId, result: Result<(), EngineError>) {
+        match result {
+            // Somebody else got its address meanwhile: only a new container can have another.
+            Err(error) if error.kind == ErrorKind::AddressTaken && !self.options.from_labels => {
+                self.readdress(name, id, &error);
+            }
+            other => self.take_changed(name, other),
         }
     }
 

@@ -16,6 +16,7 @@ use tracing::{Instrument, debug, info_span};
 
 use super::driver::Driver;
 use super::input::{Call, Done, Effect, Feed, Input};
+use super::supervise::Order;
 use crate::cluster::{Build, Cluster, ProbeAction};
 use crate::engine::{
     BuildRequest, Engine, EngineError, EngineEventKind, ErrorKind, ImageInfo, LogQuery, Progress, Verb,
@@ -40,6 +41,31 @@ const SETTLE_LIMIT: Duration = Duration::from_millis(1500);
 /// Ticks at one moment that can't be anything but a driver which goes round in circles.
 const TICKS_AT_ONCE: u32 = 200;
 
+/// Whom a supervised run asks for leave, and who tells it what is wanted.
+pub trait Desk {
+    /// The run asks to change the cluster: an [`Order::Leave`] answers.
+    fn ask_leave(&mut self);
+
+    /// The run has done what it asked for.
+    fn give_back(&mut self);
+
+    /// The next order. Dropping the future before it is ready loses none.
+    fn next(&mut self) -> impl Future<Output = Order>;
+}
+
+/// The desk of a run that isn't supervised: nobody is there.
+struct Nobody;
+
+impl Desk for Nobody {
+    fn ask_leave(&mut self) {}
+
+    fn give_back(&mut self) {}
+
+    async fn next(&mut self) -> Order {
+        std::future::pending().await
+    }
+}
+
 /// How a run ended.
 #[derive(Debug)]
 pub struct RunEnd {
@@ -61,7 +87,20 @@ pub async fn run<E: Engine, P: Prober>(
     interrupt: impl Future<Output = ()>,
     report: impl FnMut(Event),
 ) -> RunEnd {
-    match run_watched(driver, engine, prober, interrupt, report, |_, _| ControlFlow::<Infallible>::Continue(())).await {
+    supervise(driver, engine, prober, Nobody, interrupt, report).await
+}
+
+/// The same for a driver that supervises: `desk` gives leave and orders.
+pub async fn supervise<E: Engine, P: Prober>(
+    driver: Driver,
+    engine: E,
+    prober: P,
+    desk: impl Desk,
+    interrupt: impl Future<Output = ()>,
+    report: impl FnMut(Event),
+) -> RunEnd {
+    let watch = |_: &Driver, _: &Input| ControlFlow::<Infallible>::Continue(());
+    match run_at_desk(driver, engine, prober, desk, interrupt, report, watch).await {
         ControlFlow::Continue(end) => end,
         ControlFlow::Break(never) => match never {},
     }
@@ -69,10 +108,23 @@ pub async fn run<E: Engine, P: Prober>(
 
 /// The same, with somebody who sees each input before the driver takes it. `Break` ends everything there and then, as
 /// `kill -9` does: calls under way may still take effect.
+#[cfg(test)]
 pub(super) async fn run_watched<E: Engine, P: Prober, B>(
     driver: Driver,
     engine: E,
     prober: P,
+    interrupt: impl Future<Output = ()>,
+    report: impl FnMut(Event),
+    watch: impl FnMut(&Driver, &Input) -> ControlFlow<B>,
+) -> ControlFlow<B, RunEnd> {
+    run_at_desk(driver, engine, prober, Nobody, interrupt, report, watch).await
+}
+
+async fn run_at_desk<E: Engine, P: Prober, B>(
+    driver: Driver,
+    engine: E,
+    prober: P,
+    mut desk: impl Desk,
     interrupt: impl Future<Output = ()>,
     mut report: impl FnMut(Event),
     mut watch: impl FnMut(&Driver, &Input) -> ControlFlow<B>,
@@ -84,7 +136,7 @@ pub(super) async fn run_watched<E: Engine, P: Prober, B>(
     loop {
         watch(&shell.driver, &input)?;
         let effects = shell.step(input);
-        if let Some(outcome) = shell.carry_out(effects, &mut report) {
+        if let Some(outcome) = shell.carry_out(effects, &mut desk, &mut report) {
             shell.settle().await;
             let (started_here, running_here) = (shell.driver.started_here(), shell.driver.running_here());
             return ControlFlow::Continue(RunEnd { outcome, started_here, running_here, steps: shell.steps });
@@ -96,6 +148,7 @@ pub(super) async fn run_watched<E: Engine, P: Prober, B>(
                 interrupted = true;
                 Input::Interrupt
             }
+            order = desk.next() => Input::Order(order),
             Some(input) = shell.inbox.recv() => input,
             () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => Input::Tick,
         };
@@ -166,7 +219,7 @@ impl<E: Engine, P: Prober> Shell<E, P> {
     }
 
     /// Secrets never get past here: not from log lines, not from a probe's answer.
-    fn mask(&self, input: Input) -> Input {
+    fn mask(&mut self, input: Input) -> Input {
         match input {
             Input::Answered { component, run, which, mut answer } => {
                 answer.text = self.masker.mask(&answer.text);
@@ -176,12 +229,23 @@ impl<E: Engine, P: Prober> Shell<E, P> {
                 let lines = lines.iter().map(|line| self.masker.mask(line)).collect();
                 Input::Done(Done::LogTail(name, lines))
             }
+            Input::Order(Order::Describe(cluster)) => {
+                // What was secret stays so: old answers may be on their way.
+                let both = self.driver.cluster.components.values().chain(cluster.components.values());
+                self.masker = Masker::new(both.flat_map(|component| &component.secrets));
+                Input::Order(Order::Describe(cluster))
+            }
             other => other,
         }
     }
 
     /// Carries effects out; Some when the run is over.
-    fn carry_out(&mut self, effects: Vec<Effect>, report: &mut impl FnMut(Event)) -> Option<Outcome> {
+    fn carry_out(
+        &mut self,
+        effects: Vec<Effect>,
+        desk: &mut impl Desk,
+        report: &mut impl FnMut(Event),
+    ) -> Option<Outcome> {
         self.wake = None;
         let mut outcome = None;
         for effect in effects {
@@ -210,6 +274,8 @@ impl<E: Engine, P: Prober> Shell<E, P> {
                     }
                 }
                 Effect::Wake(at) => self.wake = Some(self.began + at),
+                Effect::AskLeave => desk.ask_leave(),
+                Effect::GiveBack => desk.give_back(),
                 Effect::Emit(event) => {
                     trace_event(&event);
                     report(event);
@@ -316,6 +382,11 @@ impl<E: Engine> Context<E> {
             Call::Stop(name, id, grace) => Done::Changed(name, engine.stop(&id, grace).await),
             Call::Remove(name, id, volumes) => Done::Changed(name, engine.remove(&id, volumes).await),
             Call::Rename(name, id, to) => Done::Changed(name, engine.rename(&id, &to).await),
+            Call::Connect(name, id, attach) => {
+                let result = engine.connect(&id, &attach).await;
+                Done::Connected(name, id, result)
+            }
+            Call::Unpause(name, id) => Done::Changed(name, engine.unpause(&id).await),
             Call::RemoveTwin(id) => {
                 let result = engine.remove_network(&id).await;
                 Done::TwinRemoved(id, result)

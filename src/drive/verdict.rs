@@ -13,18 +13,21 @@ impl Driver {
     /// Whether every selected component is ready or completed, or failed where nobody requires it.
     pub(super) fn all_settled(&self) -> bool {
         let settled = |node: &Node| (node.phase.is_settled() || node.failure.is_some()) && !node.busy;
-        self.observed.is_some() && self.selected().all(|(_, node)| settled(node))
+        self.observed.is_some() && self.selected().all(|(name, node)| settled(node) || self.is_held(name))
     }
 
     /// Says "ready" when it is so: all probes fresh, and a list after the last pass shows all running since the same
     /// start.
     pub(super) fn check_verdict(&mut self) {
         let is_tidy = self.surplus.is_empty();
-        if self.ending.is_some() || !self.all_settled() || !is_tidy || self.images_ready_at.is_none() {
+        if self.ending.is_some() || !self.awaits_verdict() {
             return;
         }
-        let known = self.selected().all(|(_, node)| {
-            let is_done = node.phase == Phase::Completed || node.failure.is_some();
+        if !self.all_settled() || !is_tidy || self.images_ready_at.is_none() {
+            return;
+        }
+        let known = self.selected().all(|(name, node)| {
+            let is_done = node.phase == Phase::Completed || node.failure.is_some() || self.is_held(name);
             node.inspecting.is_none() && !node.dirty && !node.awaits_list && (is_done || node.started_at.is_some())
         });
         if !known {
@@ -35,13 +38,17 @@ impl Driver {
         }
         match self.confirmed {
             // A list that takes long is old when it comes.
-            Some((at, took)) if at + FRESH + took >= self.now => self.end(Outcome::Ready),
+            Some((at, took)) if at + FRESH + took >= self.now => self.conclude_ready(),
             _ if self.observing.as_ref().is_some_and(|asked| asked.confirms) => {}
             _ => {
                 self.observe_again = true;
                 self.look();
             }
         }
+    }
+
+    fn conclude_ready(&mut self) {
+        if self.is_supervised() { self.say_ready() } else { self.end(Outcome::Ready) }
     }
 
     /// How old a pass may be: with very many components the budget doesn't let all be asked within a second.
@@ -57,7 +64,7 @@ impl Driver {
 
     pub(super) fn check_deadlines(&mut self) {
         let Some(deadline) = self.deadline() else { return };
-        if self.ending.is_some() {
+        if self.ending.is_some() || self.is_supervised() {
             return;
         }
         if self.now < deadline {

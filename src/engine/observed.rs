@@ -105,6 +105,8 @@ pub struct Foreign {
     pub project: Option<String>,
     /// Host ports that it publishes.
     pub host_ports: Vec<u16>,
+    /// Ids of the networks that it is on.
+    pub networks: Vec<String>,
 }
 
 /// A container with our label.

@@ -1,10 +1,12 @@
 //! What the engine is asked to create: labels, attachments, addresses.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::addresses::Addressing;
-use crate::cluster::{Cluster, Component, GateCondition, HealthCheck, Network, StartMode, Stored, Volume};
+use crate::cluster::{
+    Cluster, Component, GateCondition, HealthCheck, Network, NetworkAttachment, StartMode, Stored, Volume,
+};
 use crate::engine::request::joined_paths;
 use crate::engine::{Attach, CreateContainer, CreateVolume, ImageInfo, ObservedContainer, ObservedNetwork, labels};
 use crate::mask::Masker;
@@ -161,24 +163,37 @@ fn container_labels(context: &Context<'_>, component: &Component, image: &ImageI
 /// Where the component belongs.
 pub(super) fn attachments(context: &Context<'_>, component: &Component) -> Vec<Attach> {
     let addresses = context.addressing.addresses.get(&component.name);
-    let attach = |(key, attachment): (&NetworkKey, &crate::cluster::NetworkAttachment)| {
-        let network = context.networks.get(key)?;
-        let mut aliases = vec![component.service.to_string()];
-        for alias in [component.name.to_string(), component.container_name.clone()].iter().chain(&attachment.aliases) {
-            if !aliases.contains(alias) {
-                aliases.push(alias.clone());
-            }
-        }
-        Some(Attach {
-            key: key.clone(),
-            network_id: network.id.clone(),
-            network_name: network.name.clone(),
-            address: addresses.and_then(|all| all.get(key)).copied(),
-            aliases,
-            fail_fast: context.cluster.networks.get(key).is_some_and(Network::is_addressed),
-        })
+    let attach = |(key, at): (&NetworkKey, &NetworkAttachment)| {
+        let address = addresses.and_then(|all| all.get(key)).copied();
+        Some(attachment(context.cluster, component, key, at, context.networks.get(key)?, address))
     };
     component.spec.networks.iter().filter_map(attach).collect()
+}
+
+/// A component's place on one network, under all names that it has there.
+#[must_use]
+pub fn attachment(
+    cluster: &Cluster,
+    component: &Component,
+    key: &NetworkKey,
+    attachment: &NetworkAttachment,
+    network: &ObservedNetwork,
+    address: Option<Ipv4Addr>,
+) -> Attach {
+    let mut aliases = vec![component.service.to_string()];
+    for alias in [component.name.to_string(), component.container_name.clone()].iter().chain(&attachment.aliases) {
+        if !aliases.contains(alias) {
+            aliases.push(alias.clone());
+        }
+    }
+    Attach {
+        key: key.clone(),
+        network_id: network.id.clone(),
+        network_name: network.name.clone(),
+        address,
+        aliases,
+        fail_fast: cluster.networks.get(key).is_some_and(Network::is_addressed),
+    }
 }
 
 /// The health check in force: the file's, or else the image's, unless switched off.

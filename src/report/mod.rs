@@ -18,6 +18,7 @@ pub mod terminal;
 mod tests;
 pub mod theme;
 pub mod view;
+pub mod vigil;
 pub mod waterfall;
 
 pub use json::Json;
@@ -28,5 +29,6 @@ pub use reporter::{Format, Report, Reporters, follow};
 pub use table::{BrokenRow, DoctorRow, DoctorStatus, PsRow, RunRow, TemplateRow};
 pub use terminal::Terminal;
 pub use theme::Theme;
+pub use vigil::Vigil;
 
 pub use crate::mask::Masker;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -17,6 +17,10 @@ use crate::store::Store;
 
 /// So many records are kept of each cluster.
 pub const RECORDS_KEPT: usize = 20;
+/// A record that grows beyond this is cut down to its beginning and its newest half: a supervised run may last for weeks.
+pub const BYTES_KEPT: u64 = 8 << 20;
+/// Extension of a record that is being cut down.
+const UNFINISHED: &str = "cut";
 /// Boot times come from so many of the newest runs in which a component booted.
 const RUNS_LEARNED_FROM: usize = 3;
 /// More than this of a record isn't read: something went wrong with it.
@@ -27,13 +31,17 @@ pub struct RunRecord {
     runs_dir: Option<PathBuf>,
     masker: Masker,
     file: Option<File>,
+    path: PathBuf,
+    written: u64,
+    bytes_kept: u64,
 }
 
 impl RunRecord {
     /// A record in the cluster's folder; nothing is recorded where there is none.
     #[must_use]
     pub fn new(store: &Store, masker: Masker) -> Self {
-        Self { runs_dir: store.runs_dir(), masker, file: None }
+        let runs_dir = store.runs_dir();
+        Self { runs_dir, masker, file: None, path: PathBuf::new(), written: 0, bytes_kept: BYTES_KEPT }
     }
 
     fn begin(&mut self, run: &str) {
@@ -42,7 +50,10 @@ impl RunRecord {
         };
         prune(dir, RECORDS_KEPT - 1);
         match create(dir, run) {
-            Ok(file) => self.file = Some(file),
+            Ok((file, path)) => {
+                self.written = file.metadata().map_or(0, |data| data.len());
+                (self.file, self.path) = (Some(file), path);
+            }
             Err(error) => tracing::warn!(dir = %dir.display(), %error, "the run is not recorded"),
         }
     }
@@ -53,7 +64,13 @@ impl RunRecord {
         };
         let mut line = serde_json::to_vec(&masked(event, &self.masker))?;
         line.push(b'\n');
-        file.write_all(&line)
+        file.write_all(&line)?;
+        self.written += line.len() as u64;
+        if self.written > self.bytes_kept {
+            let (file, length) = cut_down(&self.path, self.bytes_kept / 2)?;
+            (self.file, self.written) = (Some(file), length);
+        }
+        Ok(())
     }
 }
 
@@ -187,7 +204,16 @@ pub fn masked(event: &Event, masker: &Masker) -> Event {
         EventKind::Waiting { why, .. } => mask(why),
         EventKind::Stalled { lines } => lines.iter_mut().for_each(mask),
         EventKind::Warning { message } => mask(message),
-        EventKind::Failed { failure } => {
+        EventKind::RecoveryPlanned { why, .. }
+        | EventKind::SupervisionPaused { why }
+        | EventKind::SupervisionEnded { why }
+        | EventKind::EngineLost { why } => mask(why),
+        EventKind::DescriptionRefused { message } => mask(message),
+        EventKind::DriftFound { what, hint, .. } => {
+            mask(what);
+            hint.iter_mut().for_each(mask);
+        }
+        EventKind::Failed { failure } | EventKind::GivenUp { failure } => {
             let Failure { what, last_probe, log, hint, .. } = failure;
             mask(what);
             last_probe.iter_mut().chain(log).chain(hint).for_each(mask);
@@ -201,15 +227,42 @@ pub fn masked(event: &Event, masker: &Masker) -> Event {
         | EventKind::VolumeRemoved { .. }
         | EventKind::ComponentRemoved { .. }
         | EventKind::Exited { .. }
+        | EventKind::ClusterReady { .. }
+        | EventKind::DescriptionTaken { .. }
+        | EventKind::SupervisionResumed {}
+        | EventKind::EngineFound {}
         | EventKind::RunFinished { .. } => {}
     }
     event
 }
 
-fn create(dir: &Path, run: &str) -> io::Result<File> {
+fn create(dir: &Path, run: &str) -> io::Result<(File, PathBuf)> {
     // Identifiers are our own, but a path is made of this one.
     let name: String = run.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect();
-    OpenOptions::new().append(true).create(true).mode(0o600).open(dir.join(format!("{name}.jsonl")))
+    let path = dir.join(format!("{name}.jsonl"));
+    Ok((OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?, path))
+}
+
+/// Leaves the first line of a record and about `keep` bytes of its newest; gives it opened again, and its length.
+fn cut_down(path: &Path, keep: u64) -> io::Result<(File, u64)> {
+    let mut old = BufReader::new(File::open(path)?);
+    let mut first = Vec::new();
+    old.read_until(b'\n', &mut first)?;
+    let length = old.seek(SeekFrom::End(0))?;
+    let from = length.saturating_sub(keep).max(first.len() as u64);
+    old.seek(SeekFrom::Start(from))?;
+    if from > first.len() as u64 {
+        // The rest of a line that is cut through.
+        old.read_until(b'\n', &mut Vec::new())?;
+    }
+    // A name of its own, and always the same: who is killed here leaves it to the next time.
+    let beside = path.with_extension(UNFINISHED);
+    let mut new = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    new.write_all(&first)?;
+    io::copy(&mut old, &mut new)?;
+    let length = new.metadata()?.len();
+    std::fs::rename(&beside, path)?;
+    Ok((OpenOptions::new().append(true).open(path)?, length))
 }
 
 fn read(path: &Path) -> io::Result<Record> {
@@ -237,9 +290,11 @@ fn by_age(dir: &Path) -> Vec<PathBuf> {
     records.into_iter().map(|(_, path)| path).collect()
 }
 
-/// Removes all but the newest records.
+/// Removes all but the newest records, and what was left of cutting one down.
 fn prune(dir: &Path, keep: usize) {
-    for old in by_age(dir).into_iter().skip(keep) {
+    let left = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let left = left.filter(|path| path.extension().is_some_and(|extension| extension == UNFINISHED));
+    for old in by_age(dir).into_iter().skip(keep).chain(left) {
         if let Err(error) = std::fs::remove_file(&old) {
             tracing::debug!(path = %old.display(), %error, "an old record stays");
         }
@@ -274,6 +329,29 @@ mod tests {
 
     fn boot(ms: u64) -> Record {
         record(vec![phase(5, Phase::Starting), phase(10, Phase::Started), phase(10 + ms, Phase::Ready)])
+    }
+
+    #[test]
+    fn a_record_without_end_keeps_its_beginning_and_its_newest_part() {
+        let root = tempfile::tempdir().unwrap();
+        let store = store(root.path());
+        let mut record = RunRecord { bytes_kept: 40_000, ..RunRecord::new(&store, Masker::default()) };
+        record.event(&started("long"));
+        let dir = store.runs_dir().unwrap();
+        for n in 0..100_000 {
+            record.event(&phase(n, Phase::Ready));
+            if n % 1000 == 0 {
+                let length = dir.join("long.jsonl").metadata().unwrap().len();
+                assert!(length <= 40_000, "{length} bytes after {n} events");
+            }
+        }
+        record.finish();
+        let read = &records(&store, 1)[0];
+        assert_eq!(read.beginning().unwrap().0, "up");
+        let stamps: Vec<u128> = read.events[1..].iter().map(|event| event.at.0.as_millis()).collect();
+        assert!(stamps.len() > 200 && *stamps.last().unwrap() == 99_999, "{} kept", stamps.len());
+        assert!(stamps.windows(2).all(|two| two[1] == two[0] + 1), "no hole in the newest part");
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
     }
 
     #[test]

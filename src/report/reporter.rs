@@ -9,6 +9,7 @@ use super::json::Json;
 use super::lines::Lines;
 use super::printer::Printer;
 use super::terminal::Terminal;
+use super::vigil::Vigil;
 use crate::event::{Event, EventKind, Outcome, Stamp};
 use crate::mask::Masker;
 
@@ -65,6 +66,16 @@ impl Reporters {
             Format::Auto | Format::Tty if live => reporters.with(Terminal::new(printer.clone())),
             Format::Auto | Format::Tty | Format::Plain => reporters.with(Lines::new(printer.clone())),
         }
+    }
+
+    /// The same for a supervised run, which goes on after its start.
+    #[must_use]
+    pub fn for_supervision(format: Format, printer: &Printer, masker: &Masker) -> Self {
+        let start = Self::for_format(format, printer, masker);
+        if format == Format::Json {
+            return start;
+        }
+        Self::new().with(Vigil::new(printer.clone(), Box::new(start), jiff::tz::TimeZone::system()))
     }
 
     /// One more.

@@ -60,6 +60,7 @@ pub fn verdict(board: &Board, outcome: Outcome, theme: Theme) -> String {
         Outcome::Failed => format!("{bad}{cluster} failed after {time}{}", culprits(board)),
         Outcome::DeadlinePassed => format!("{bad}{cluster} not {goal} after {time}{}", missing(board)),
         Outcome::EngineUnreachable => format!("{bad}{cluster}: the engine can't be reached, given up after {time}"),
+        Outcome::Released => format!("{cluster} goes on without supervision"),
         Outcome::Interrupted => format!("{bad}{cluster} interrupted after {time}{}", missing(board)),
     }
 }
@@ -81,7 +82,9 @@ pub fn endpoints(board: &Board, theme: Theme) -> Vec<String> {
 pub fn next_steps(board: &Board, outcome: Outcome, theme: Theme) -> Option<String> {
     let cluster = board.cluster.as_ref()?;
     let commands = match (board.goal, outcome) {
-        (Goal::Ready, Outcome::Ready) => vec!["ps".to_owned(), "logs".to_owned(), "down".to_owned()],
+        (Goal::Ready, Outcome::Ready | Outcome::Released) => {
+            vec!["ps".to_owned(), "logs".to_owned(), "down".to_owned()]
+        }
         (Goal::Ready, Outcome::Failed | Outcome::DeadlinePassed | Outcome::Interrupted) => after_trouble(board),
         (Goal::Ready, Outcome::EngineUnreachable) => {
             return Some(format!("  next: {}", theme.paint(HINT, "convoke doctor")));

@@ -261,6 +261,32 @@ fn samples() -> Vec<EventKind> {
         EventKind::Exited { component: component(), code: -1, oom: true, restarts: false },
         EventKind::Stalled { lines: vec![text()] },
         EventKind::Warning { message: text() },
+        EventKind::ClusterReady { endpoints: vec![] },
+        EventKind::RecoveryPlanned {
+            component: component(),
+            why: text(),
+            after: Stamp(Duration::from_secs(1)),
+            attempt: 2,
+            of: 10,
+        },
+        EventKind::GivenUp {
+            failure: Failure {
+                component: Some(component()),
+                what: text(),
+                exit_code: None,
+                last_probe: None,
+                log: vec![],
+                hint: Some(text()),
+            },
+        },
+        EventKind::DriftFound { component: Some(component()), what: text(), hint: Some(text()) },
+        EventKind::DescriptionTaken { changed: vec![component()], added: vec![], removed: vec![] },
+        EventKind::DescriptionRefused { message: text() },
+        EventKind::SupervisionPaused { why: text() },
+        EventKind::SupervisionResumed {},
+        EventKind::SupervisionEnded { why: text() },
+        EventKind::EngineLost { why: text() },
+        EventKind::EngineFound {},
         EventKind::Failed {
             failure: Failure {
                 component: Some(component()),
@@ -297,6 +323,17 @@ fn samples() -> Vec<EventKind> {
             | EventKind::Exited { .. }
             | EventKind::Stalled { .. }
             | EventKind::Warning { .. }
+            | EventKind::ClusterReady { .. }
+            | EventKind::RecoveryPlanned { .. }
+            | EventKind::GivenUp { .. }
+            | EventKind::DriftFound { .. }
+            | EventKind::DescriptionTaken { .. }
+            | EventKind::DescriptionRefused { .. }
+            | EventKind::SupervisionPaused { .. }
+            | EventKind::SupervisionResumed {}
+            | EventKind::SupervisionEnded { .. }
+            | EventKind::EngineLost { .. }
+            | EventKind::EngineFound {}
             | EventKind::Failed { .. }
             | EventKind::RunFinished { .. } => {}
         }

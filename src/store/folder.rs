@@ -1,5 +1,6 @@
 //! The folder itself, and the little that is remembered in it.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::ClusterName;
+use crate::names::{ClusterName, ComponentName};
 
 /// A file of a cluster's folder that couldn't be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -152,6 +153,28 @@ impl Store {
     /// When the file can't be written. A degraded folder takes it silently: it warned before.
     pub fn set_wanted(&self, wanted: Wanted) -> Result<(), StoreError> {
         self.replace("wanted", format!("{}\n", wanted.as_str()).as_bytes())
+    }
+
+    /// Components that were stopped by their names, and not started since.
+    #[must_use]
+    pub fn stopped(&self) -> BTreeSet<ComponentName> {
+        let text = self.path("stopped.json").and_then(|path| std::fs::read(path).ok());
+        text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+    }
+
+    /// Remembers which components are to stay stopped.
+    ///
+    /// # Errors
+    /// When the file can't be written. A degraded folder takes it silently: it warned before.
+    pub fn set_stopped(&self, components: &BTreeSet<ComponentName>) -> Result<(), StoreError> {
+        let text = serde_json::to_vec(components).map_err(|error| self.error("write", "stopped.json", error.into()))?;
+        self.replace("stopped.json", &text)
+    }
+
+    /// The files that say what is wanted, for one that watches them.
+    #[must_use]
+    pub fn wanted_files(&self) -> Vec<PathBuf> {
+        ["wanted", "stopped.json"].into_iter().filter_map(|name| self.path(name)).collect()
     }
 
     /// What the cluster was last started from.

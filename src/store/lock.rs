@@ -19,6 +19,10 @@ use crate::units::human;
 /// Time between attempts while another one holds the lock.
 const ATTEMPT_EVERY: Duration = Duration::from_millis(50);
 
+/// Who looks whether a lock is held holds it for a moment: so often, and so long each time, that is waited for.
+const GLANCES: u32 = 3;
+const GLANCE: Duration = Duration::from_millis(5);
+
 /// Who holds a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
@@ -92,8 +96,14 @@ impl Store {
         on_wait: impl FnOnce(&Locked) + Send,
     ) -> Result<Guard, Locked> {
         let mut on_wait = Some(on_wait);
+        let mut glances = GLANCES;
         loop {
             match self.try_lock("actions.lock", command) {
+                // Somebody just looked who has it, or is about to say so.
+                Err(locked) if locked.holder.is_none() && glances > 0 => {
+                    glances -= 1;
+                    tokio::time::sleep(GLANCE).await;
+                }
                 Err(locked) if wait => {
                     if let Some(on_wait) = on_wait.take() {
                         on_wait(&locked);

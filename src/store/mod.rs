@@ -10,6 +10,7 @@
 //!     supervisor.lock  held by the one that supervises it
 //!     wanted           up, stopped or down
 //!     chaos.json       what was broken on purpose; chaos.lock is held while it changes
+//!     stopped.json     components that were stopped by their names
 //!     source.json      the files that the cluster was last started from
 //!     runs/<run>.jsonl
 //! ```

@@ -117,6 +117,12 @@ pub fn user_directory(env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf>
     Some(config.join("convoke/templates"))
 }
 
+/// The files that a template of this name has, or would have, in a folder of templates.
+#[must_use]
+pub fn files_of(directory: &Path, name: &str) -> [PathBuf; 2] {
+    [MANIFEST, TEXT].map(|file| directory.join(name).join(file))
+}
+
 /// The names of all templates, sorted.
 fn names(directories: &[PathBuf]) -> Vec<ClusterName> {
     let folders = directories.iter().filter_map(|directory| std::fs::read_dir(directory).ok()).flatten().flatten();

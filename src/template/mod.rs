@@ -15,6 +15,6 @@ mod render;
 #[cfg(test)]
 mod tests;
 
-pub use find::{Origin, Template, find, list, user_directory};
+pub use find::{Origin, Template, files_of, find, list, user_directory};
 pub use parameter::{Kind, Parameter, Value};
 pub use render::Rendered;

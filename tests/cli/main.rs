@@ -28,4 +28,5 @@ mod probes;
 mod refusals;
 mod report;
 mod start;
+mod supervise;
 mod templates;

@@ -14,6 +14,8 @@ pub(in crate::compose) struct Reader {
     pub(in crate::compose) variables: Variables,
     /// Directory that relative paths refer to: for `env_file`.
     pub(in crate::compose) working_dir: PathBuf,
+    /// Files that were read besides, there or not.
+    pub(in crate::compose) reads: Vec<PathBuf>,
     pub(in crate::compose) out: Diagnostics,
 }
 

@@ -109,7 +109,9 @@ impl Reader {
             _ => (self.spanned(node, path), true),
         };
         let Some(file) = file else { return };
-        let text = match read_text(&self.working_dir.join(&file.value)) {
+        let place = self.working_dir.join(&file.value);
+        self.reads.push(place.clone());
+        let text = match read_text(&place) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => return,
             Err(error) => {

@@ -11,4 +11,6 @@ mod reattach;
 mod rolling;
 mod start;
 mod stopping;
+mod supervised;
 mod trouble;
+mod vigil;

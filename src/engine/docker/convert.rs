@@ -180,7 +180,16 @@ pub(super) fn foreign(listed: &ContainerSummary) -> Option<Foreign> {
     let mut host_ports: Vec<u16> = listed.ports.iter().flatten().filter_map(|port| port.public_port).collect();
     host_ports.sort_unstable();
     host_ports.dedup();
+    let settings = listed.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
+    let mut networks: Vec<String> = settings
+        .into_iter()
+        .flatten()
+        .filter_map(|(_, at)| at.network_id.clone())
+        .filter(|id| !id.is_empty())
+        .collect();
+    networks.sort_unstable();
     Some(Foreign {
+        networks,
         // What it has from an image says nothing.
         cluster: label(labels::CLUSTER).filter(|_| labels::is_own_name(label(labels::CONTAINER).as_deref(), &name)),
         name,

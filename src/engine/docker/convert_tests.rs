@@ -124,7 +124,12 @@ fn foreign_containers() {
         ]
     }))
     .unwrap();
-    let expected =
-        Foreign { name: "their-db-1".into(), cluster: None, project: Some("their".into()), host_ports: vec![8080] };
+    let expected = Foreign {
+        name: "their-db-1".into(),
+        cluster: None,
+        project: Some("their".into()),
+        host_ports: vec![8080],
+        networks: vec![],
+    };
     assert_eq!(foreign(&listed), Some(expected));
 }

@@ -242,5 +242,6 @@ fn foreign(container: &Container) -> Foreign {
         cluster: container.labels.get(labels::CLUSTER).cloned(),
         project: container.labels.get(labels::COMPOSE_PROJECT).cloned(),
         host_ports: container.bound.iter().filter_map(|port| port.host_port).collect(),
+        networks: container.endpoints.iter().map(|at| at.network_id.clone()).collect(),
     }
 }

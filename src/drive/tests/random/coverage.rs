@@ -164,6 +164,8 @@ fn kind_of<'i>(driver: &'i Driver, input: &'i Input) -> (&'static str, Option<&'
             }
         }
         Input::Interrupt => ("interrupt", None),
+        // Supervised runs only, which play seeds of their own.
+        Input::Order(_) => ("order", None),
         Input::Progress { .. } => ("progress", None),
         Input::Done(done) => kind_of_end(done),
         Input::Answered { component, which, answer, .. } => {
@@ -194,7 +196,7 @@ fn kind_of_end(done: &Done) -> (&'static str, Option<&ComponentName>) {
         Done::VolumeCreated(..) => (or("volume made", "volume failed"), None),
         Done::Created(name, _) => (or("created", "create failed"), Some(name)),
         Done::Started(name, ..) => (or("start done", "start failed"), Some(name)),
-        Done::Changed(name, _) => (or("changed", "change failed"), Some(name)),
+        Done::Changed(name, _) | Done::Connected(name, ..) => (or("changed", "change failed"), Some(name)),
         Done::SurplusRemoved(..) => (or("surplus removed", "surplus failed"), None),
         Done::TwinRemoved(..) => ("twin removed", None),
         Done::LogTail(name, _) => ("log", Some(name)),

@@ -9,6 +9,7 @@ mod more;
 mod properties;
 mod scenario;
 mod schedule;
+mod supervised;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -17,6 +18,8 @@ use scenario::{EDITION, Seed};
 
 /// Seeds of a normal test run.
 const SEEDS: u64 = 400;
+/// Seeds of a normal test run under supervision.
+const SUPERVISED_SEEDS: u64 = 60;
 /// With so many, everything that can be seen must have been.
 const ENOUGH: u64 = 10_000;
 
@@ -53,6 +56,22 @@ impl std::str::FromStr for Seed {
 fn run_seed(seed: Seed) -> (String, Coverage) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(schedule::play(seed))
+}
+
+/// The same bad days under supervision.
+#[test]
+fn any_cluster_is_ready_again_after_a_bad_day_under_supervision() {
+    let play = |number: u64| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(supervised::play(Seed { number, edition: EDITION }))
+    };
+    if let Some(seed) = number("CONVOKE_SUPERVISED_SEED") {
+        println!("{}", play(seed));
+        return;
+    }
+    let seeds = 0..number("CONVOKE_SUPERVISED_SEEDS").unwrap_or(SUPERVISED_SEEDS);
+    let failed: Vec<u64> = seeds.filter(|seed| catch_unwind(AssertUnwindSafe(|| play(*seed))).is_err()).collect();
+    assert!(failed.is_empty(), "seeds {failed:?} failed; replay one with CONVOKE_SUPERVISED_SEED={}", failed[0]);
 }
 
 fn number(variable: &str) -> Option<u64> {

@@ -95,7 +95,7 @@ impl Scenario {
         }
     }
 
-    async fn meddle(&self) {
+    pub(super) async fn meddle(&self) {
         for (after, component, how) in &self.meddling {
             tokio::time::sleep(*after).await;
             if self.engine.now() < self.until {
@@ -104,7 +104,7 @@ impl Scenario {
         }
     }
 
-    async fn recover(&self) {
+    pub(super) async fn recover(&self) {
         tokio::time::sleep(self.until.saturating_sub(self.engine.now())).await;
         for (name, behaviour) in &self.recovering {
             self.engine.set_behaviour(name.as_str(), behaviour.clone());
