@@ -39,6 +39,11 @@ const REGRESSIONS: &[(&str, &str)] = &[
         "500",
         "a component that ran, and had another container by the next list, stayed started until that was started too",
     ),
+    ("1694", "a container that a list had shown in removal counted as made when the create call's answer came"),
+    (
+        "1983",
+        "the end of a component that another `up` had started was a failure, when it ended with the engine's restart",
+    ),
 ];
 
 impl std::str::FromStr for Seed {
