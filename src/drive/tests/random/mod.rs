@@ -19,7 +19,7 @@ use scenario::{EDITION, Seed};
 /// Seeds of a normal test run.
 const SEEDS: u64 = 400;
 /// Seeds of a normal test run under supervision.
-const SUPERVISED_SEEDS: u64 = 60;
+const SUPERVISED_SEEDS: u64 = 20;
 /// With so many, everything that can be seen must have been.
 const ENOUGH: u64 = 10_000;
 
