@@ -31,7 +31,7 @@ const GRACE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 const CLEANUP_LIMIT: Duration = Duration::from_secs(20);
 
 pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
-    if args.supervise {
+    if args.supervise && !args.plan {
         return supervise::up(session, args).await;
     }
     // Before anything else: it may end at any moment.

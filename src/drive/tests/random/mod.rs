@@ -20,7 +20,7 @@ use scenario::{EDITION, Seed};
 /// Seeds of a normal test run.
 const SEEDS: u64 = 400;
 /// Seeds of a normal test run under supervision.
-const SUPERVISED_SEEDS: u64 = 60;
+const SUPERVISED_SEEDS: u64 = 20;
 
 /// Seeds that show a bug which was there once, with what it was. A change of the dice changes what they show.
 const REGRESSIONS: &[(&str, &str)] = &[

@@ -84,5 +84,5 @@ async fn vandalise(seed: Seed, scene: &Scenario) {
 async fn finish(seed: Seed, scene: &Scenario) {
     let ran = stop_all(&scene.engine, &scene.cluster, &down()).await;
     assert_eq!(ran.outcome, Outcome::Ready, "seed {seed}\n{}", ran.story());
-    assert_eq!(scene.engine.networks_and_volumes(), (vec![], vec![]), "seed {seed}");
+    properties::nothing_is_left(scene);
 }
