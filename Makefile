@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PREFIX ?= /usr/local
-.PHONY: help setup engine images build demo demo-etcd test simulate test-faults test-engines lint fmt bench install clean
+.PHONY: help setup engine images build demo demo-etcd test simulate test-faults test-engines soak lint fmt bench install clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
@@ -36,6 +36,9 @@ simulate: setup ## Play the driver against a simulated engine on random bad days
 
 test-faults: setup images ## Restart Neon's storage plane with every two faults at a time (a quarter of an hour)
 	@scripts/test-faults.sh
+
+soak: setup images ## The proofs of docs/reliability.md with their full counts, and mutation testing (hours); PARTS="killed overlap" picks some
+	@scripts/soak.sh $(PARTS)
 
 test-engines: setup ## Run tests on engines of their own: a newer one, and one that goes away (root, Debian)
 	@scripts/test-engines.sh

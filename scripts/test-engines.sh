@@ -3,6 +3,7 @@
 # when its engine is restarted, ends or crashes, which no test may do to the machine's.
 # usage: test-engines.sh [26] [outage]     (both, if none is named)
 #        test-engines.sh contract          the first and shortest part of 26, which is in `make test` too
+#        test-engines.sh killed|restarts   one test alone, at KILLS or RESTARTS moments: parts of `make soak`
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib.sh
 source "$here/lib.sh"
@@ -55,12 +56,27 @@ on_outage() {
   tests engines '' RUST_TEST_THREADS=1 CONVOKE_OWN_ENGINE="engine-private.sh $outage"
 }
 
+on_killed() {
+  start engine-private.sh "$outage"
+  tests engines killed:: RUST_TEST_THREADS=1 CONVOKE_OWN_ENGINE="engine-private.sh $outage" CONVOKE_KILLS="$KILLS" \
+    NEXTEST_PROFILE=soak
+}
+
+on_restarts() {
+  start engine-private.sh "$outage"
+  tests engines restarted_at_any_moment RUST_TEST_THREADS=1 CONVOKE_OWN_ENGINE="engine-private.sh $outage" \
+    CONVOKE_RESTARTS="$RESTARTS" NEXTEST_PROFILE=soak
+}
+
 if [[ $# == 0 ]]; then set -- 26 outage; fi
-cargo build --locked --tests --bins
+case $* in
+  killed | restarts) export KILLS=${KILLS:-20} RESTARTS=${RESTARTS:-2} ;;
+  *) cargo build --locked --tests --bins ;;
+esac
 if [[ $* != contract ]]; then cargo build --locked --test engines; fi
 for part in "$@"; do
   case $part in
-    26 | outage | contract) "on_$part" ;;
-    *) die "usage: $0 [26] [outage] | contract" ;;
+    26 | outage | contract | killed | restarts) "on_$part" ;;
+    *) die "usage: $0 [26] [outage] | contract | killed | restarts" ;;
   esac
 done

@@ -282,7 +282,8 @@ impl Driver {
         let lasted = self.subscribed.take().is_some_and(|since| self.now >= since + STREAM_LASTS);
         for node in self.nodes.values_mut() {
             node.epoch += 1;
-            node.outage |= node.is_running || node.busy;
+            // One that isn't known to run may have been started by somebody else.
+            node.outage |= !node.containers.is_empty() || node.busy;
         }
         if lasted {
             self.watch_failures = 0;

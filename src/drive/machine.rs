@@ -14,7 +14,7 @@ use crate::event::Phase::{
 /// be the first to tell of a start, an end and a new start at once.
 pub const TRANSITIONS: &[(Phase, &[Phase])] = &[
     (Pending, &[Creating, Created, Started, Completed, Failed, Restarting]),
-    (Creating, &[Pending, Created, Started, Failed]),
+    (Creating, &[Pending, Created, Started, Completed, Failed, Restarting]),
     (Created, &[Pending, Starting, Started, Completed, Failed, Restarting]),
     (Starting, &[Pending, Created, Started, Completed, Failed, Restarting]),
     (Started, &[Pending, Created, Live, Completed, Unhealthy, Failed, Restarting]),

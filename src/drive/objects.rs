@@ -6,7 +6,9 @@ use super::driver::Driver;
 use super::input::Call;
 use super::retry::Retry;
 use crate::cluster::Network;
-use crate::engine::{CreateNetwork, EngineError, ErrorKind, Observed, ObservedNetwork, Subnet};
+use crate::engine::{
+    CreateNetwork, EngineError, ErrorKind, Observed, ObservedContainer, ObservedNetwork, Status, Subnet,
+};
 use crate::event::{EventKind, Outcome};
 use crate::names::{NetworkKey, VolumeKey};
 use crate::plan::addresses::{self, NetworkAddressing};
@@ -318,21 +320,23 @@ impl Driver {
 ///
 /// 20.10 makes several networks of one name, for two runs at once or for a run that was killed while its call was under
 /// way, and then starts no container on either. Every run has to come to the same choice, whoever made them: the one
-/// that most containers are on, or the oldest.
+/// that most containers run on, or at least are on, or the oldest. Those at rest on one that goes are made anew.
 fn find_network<'a>(
     wanted: &Network,
     observed: &'a Observed,
 ) -> (Option<&'a ObservedNetwork>, impl Iterator<Item = &'a ObservedNetwork>) {
     let members = |network: &ObservedNetwork| {
-        let on = |c: &&crate::engine::ObservedContainer| c.networks.values().any(|at| at.network_id == network.id);
-        observed.containers.iter().filter(on).count()
+        let on = |c: &&ObservedContainer| c.networks.values().any(|at| at.network_id == network.id);
+        let rests = |c: &&ObservedContainer| matches!(c.state.status, Status::Created | Status::Exited);
+        let all = observed.containers.iter().filter(on);
+        (all.clone().filter(|c| !rests(c)).count(), all.count())
     };
     let pool = if wanted.external { &observed.other_networks } else { &observed.networks };
     let of_name: Vec<&ObservedNetwork> = pool.iter().filter(|network| network.name == wanted.engine_name).collect();
     let found = of_name.iter().rev().copied().max_by_key(|network| members(network));
     let is_ours = !wanted.external;
     let is_twin = move |network: &&ObservedNetwork| {
-        is_ours && found.is_some_and(|found| found.id != network.id) && members(network) == 0
+        is_ours && found.is_some_and(|found| found.id != network.id) && members(network).0 == 0
     };
     (found, of_name.into_iter().filter(is_twin))
 }

@@ -17,14 +17,13 @@ impl Driver {
             Ok(id) => {
                 node.failures_in_row = 0;
                 node.tries_in_row = 0;
+                // A list may have shown it first, and that somebody else has started it, or removes it.
+                let is_known = node.container(&id).is_some();
                 // What it looks like is known well enough to start it; the list and the inspection after say the rest.
                 let run = self.options.run.clone();
                 let image_id =
                     self.nodes.get(name).and_then(|node| self.image_id_of(node)).unwrap_or_default().to_owned();
-                if let Some(node) = self.nodes.get_mut(name)
-                    // A list may have shown it first, and even that somebody else has started it.
-                    && node.container(&id).is_none()
-                {
+                if let Some(node) = self.nodes.get_mut(name).filter(|_| !is_known) {
                     let replaced = node.containers.iter().find(|c| c.name == node.component.container_name);
                     let container_name = match replaced {
                         Some(old) => labels::replacement_name(old.id.short(), &node.component.container_name),
@@ -35,7 +34,7 @@ impl Driver {
                     node.containers.insert(0, fresh);
                     node.baseline = None;
                 }
-                self.leave_creating(name, Phase::Created);
+                self.leave_creating(name, if is_known { Phase::Pending } else { Phase::Created });
             }
             Err(error) => {
                 node.retry_at = now + pause(node.tries_in_row + 1);

@@ -57,7 +57,7 @@ volumes:
   data: {}
 "#;
 
-struct Compose {
+pub(crate) struct Compose {
     program: Vec<String>,
     version: String,
     /// Compose looks for a file in all folders above, so this one is outside the cluster's.
@@ -67,7 +67,7 @@ struct Compose {
 impl Compose {
     /// The one that is asked for, or the one that is there.
     #[expect(clippy::print_stdout, reason = "a test's output says which it was")]
-    fn find() -> Option<Self> {
+    pub(crate) fn find() -> Option<Self> {
         let found = match std::env::var("COMPOSE_BIN") {
             Ok(path) => Some(Self::at(vec![path]).expect("COMPOSE_BIN is no docker compose that runs")),
             Err(_) => Self::at(vec!["docker".to_owned(), "compose".to_owned()])
@@ -96,10 +96,15 @@ impl Compose {
     /// A command about the cluster, by its name alone unless Compose insists on a file.
     #[track_caller]
     fn ok(&self, cluster: &TestCluster, args: &[&str]) -> Ran {
-        let file: &[&str] = if self.is_first() { &["-f", "services.yaml"] } else { &[] };
-        let ran = self.run_in(self.elsewhere.path(), cluster, file, args);
+        let ran = self.run(cluster, args);
         assert_eq!(ran.code, 0, "docker compose {}\n{ran}", args.join(" "));
         ran
+    }
+
+    /// The same, however it ends.
+    pub(crate) fn run(&self, cluster: &TestCluster, args: &[&str]) -> Ran {
+        let file: &[&str] = if self.is_first() { &["-f", "services.yaml"] } else { &[] };
+        self.run_in(self.elsewhere.path(), cluster, file, args)
     }
 
     fn run_in(&self, folder: &Path, cluster: &TestCluster, before: &[&str], args: &[&str]) -> Ran {

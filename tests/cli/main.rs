@@ -24,6 +24,7 @@ mod interop;
 mod interruption;
 mod neon;
 mod output;
+mod overlap;
 mod probes;
 mod refusals;
 mod report;

@@ -42,6 +42,11 @@ volumes:
   state: {}
 "#;
 
+/// How often something is tried: by a variable, else as often as is normal.
+fn count(variable: &str, normal: u32) -> u32 {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(normal)
+}
+
 /// The five with this boot time, on the engine that these tests may end. The engine is dropped first, and runs then.
 fn five(boot: &str) -> (TestCluster, OwnEngine) {
     let engine = OwnEngine::of_tests();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use convoke::engine::{Observed, Status};
 
 use crate::support::{Running, TestCluster};
-use crate::{OwnEngine, five};
+use crate::{OwnEngine, count, five};
 
 /// What convoke grants an engine that doesn't answer, with some time around it.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -55,6 +55,36 @@ fn restarted_during_up_it_becomes_ready_all_the_same() {
 #[test]
 fn crashed_during_up_it_becomes_ready_all_the_same() {
     assert_ready_in_spite_of(OwnEngine::crash);
+}
+
+/// `CONVOKE_RESTARTS` says at how many moments, spread over the time of a start.
+#[test]
+fn restarted_at_any_moment_of_up_it_becomes_ready_all_the_same() {
+    let (cluster, engine) = five("300ms");
+    let begun = std::time::Instant::now();
+    cluster.ok(&["up"]);
+    let whole = begun.elapsed();
+    cluster.ok(&["down", "--volumes"]);
+    let moments = count("CONVOKE_RESTARTS", 2);
+    for number in 0..moments {
+        let up = cluster.begin(&["up"]);
+        std::thread::sleep(whole * number / moments);
+        let moment = up.age();
+        if number % 2 == 0 {
+            engine.restart()
+        } else {
+            engine.crash()
+        }
+        let up = up.end();
+        println!("the engine went away after {moment:?} of {whole:?}; ready after {:?}", up.took);
+        up.exits(0);
+        // One whose end came in the last moment is brought back by the next.
+        cluster.ok(&["up"]);
+        assert!(all_run(&cluster.observe()), "{up}");
+        assert_eq!(cluster.observe().networks.len(), 1, "{up}");
+        cluster.ok(&["down", "--volumes", "--grace", "1"]);
+        engine.assert_empty();
+    }
 }
 
 #[test]

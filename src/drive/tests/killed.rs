@@ -126,3 +126,12 @@ async fn a_second_network_of_one_name_goes() {
         assert!(ran.took < secs(2), "{:?}", ran.took);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_two_networks_of_one_name_that_nobody_runs_on_one_goes_whoever_is_on_it() {
+    let (engine, cluster) = (engine(1), cluster([http("a"), http("b")]));
+    let (first, second) = futures::join!(up(&engine, &cluster), up(&engine, &cluster));
+    assert_eq!((first.outcome, second.outcome), (Outcome::Ready, Outcome::Ready), "{}", first.story());
+    assert_eq!(engine.networks_and_volumes().0.len(), 1, "{}", first.story());
+    assert_eq!(engine.containers().len(), 2);
+}

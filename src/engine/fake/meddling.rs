@@ -18,6 +18,10 @@ pub enum Meddling {
     Remove,
     /// `docker restart`.
     Restart,
+    /// `docker pause`.
+    Pause,
+    /// `docker unpause`.
+    Unpause,
 }
 
 /// The grace that `docker stop` gives unless told otherwise.
@@ -79,6 +83,8 @@ impl World {
                 Meddling::Stop => self.ask_to_stop(&id, GRACE),
                 Meddling::Kill => self.signal(&id, "KILL"),
                 Meddling::Remove => self.begin_removal(&id, false, Duration::from_millis(30)).map(|_| ()),
+                Meddling::Pause => self.pause(&id),
+                Meddling::Unpause => self.unpause(&id),
                 Meddling::Restart => {
                     let stopped = self.ask_to_stop(&id, Duration::ZERO);
                     self.after(RESTART_PAUSE, move |world| _ = world.start_container(&id));

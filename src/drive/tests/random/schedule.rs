@@ -12,6 +12,7 @@ use crate::drive::input::Input;
 use crate::drive::stop::StopRequest;
 use crate::drive::tests::harness::*;
 use crate::engine::Engine;
+use crate::engine::fake::Meddling;
 use crate::event::Outcome;
 use crate::plan::labelled::from_labels;
 
@@ -106,6 +107,9 @@ impl Scenario {
 
     async fn recover(&self) {
         tokio::time::sleep(self.until.saturating_sub(self.engine.now())).await;
+        for (_, component, _) in self.meddling.iter().filter(|(_, _, how)| *how == Meddling::Pause) {
+            self.engine.meddle(component.as_str(), Meddling::Unpause);
+        }
         for (name, behaviour) in &self.recovering {
             self.engine.set_behaviour(name.as_str(), behaviour.clone());
         }
