@@ -18,7 +18,7 @@ use coverage::Coverage;
 use scenario::{EDITION, Seed};
 
 /// Seeds of a normal test run.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 250;
 /// Seeds of a normal test run under supervision.
 const SUPERVISED_SEEDS: u64 = 20;
 
