@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use petgraph::graphmap::DiGraphMap;
 
 use super::driver::{Driver, STALL_AFTER};
@@ -87,12 +88,12 @@ impl Driver {
     /// What those say last that run and aren't ready often names the cause.
     fn look_into_stall(&mut self) -> StallLook {
         let stalled = self.selected().filter(|(_, node)| node.is_running && !node.phase.is_settled());
-        let asked: BTreeMap<ComponentName, ContainerId> = stalled
-            .filter_map(|(name, node)| node.containers.first().map(|container| (name.clone(), container.id.clone())))
+        let asked: BTreeMap<ComponentName, (ContainerId, Option<Timestamp>)> = stalled
+            .filter_map(|(name, node)| Some((name.clone(), (node.containers.first()?.id.clone(), node.started_at))))
             .take(MOST_LOGS)
             .collect();
-        for (name, id) in &asked {
-            self.call(Call::LogTail(name.clone(), id.clone(), LOOK_LIMIT));
+        for (name, (id, began)) in &asked {
+            self.call(Call::LogTail(name.clone(), id.clone(), *began, LOOK_LIMIT));
         }
         StallLook { awaiting: asked.into_keys().collect(), said: BTreeMap::new(), until: self.now + LOOK_LIMIT }
     }

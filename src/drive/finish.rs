@@ -38,6 +38,18 @@ impl Driver {
             log: Vec::new(),
             hint,
         };
+        self.fail_with(name, failure, true);
+    }
+
+    /// What a component is to be made of can't be had. What ran before has nothing to do with it: of that, nothing is
+    /// quoted.
+    pub(super) fn fail_unmade(&mut self, name: &ComponentName, what: String, hint: String, log: Vec<String>) {
+        let component = Some(name.clone());
+        let failure = Failure { component, what, exit_code: None, last_probe: None, log, hint: Some(hint) };
+        self.fail_with(name, failure, false);
+    }
+
+    fn fail_with(&mut self, name: &ComponentName, failure: Failure, quote_log: bool) {
         let is_optional = self.is_optional(name);
         if let Some(node) = self.nodes.get_mut(name) {
             node.failure = Some(failure.clone());
@@ -49,7 +61,8 @@ impl Driver {
             return self.emit(EventKind::Warning { message });
         }
         if self.is_selected(name) {
-            self.end_with(Outcome::Failed, vec![failure]);
+            let quoted = if quote_log { vec![name.clone()] } else { Vec::new() };
+            self.end_quoting(Outcome::Failed, vec![failure], quoted);
         }
     }
 
@@ -64,13 +77,6 @@ impl Driver {
     pub(super) fn fail_run(&mut self, what: String, hint: Option<String>, outcome: Outcome) {
         let failure = Failure { component: None, what, exit_code: None, last_probe: None, log: Vec::new(), hint };
         self.end_with(outcome, vec![failure]);
-    }
-
-    pub(super) fn fail_component_or_run(&mut self, name: Option<ComponentName>, what: String, hint: Option<String>) {
-        match name {
-            Some(name) => self.fail_component(&name, what, hint),
-            None => self.fail_run(what, hint, Outcome::Failed),
-        }
     }
 
     pub(super) fn fail_by_deadline(&mut self, deadline: Duration) {
@@ -120,7 +126,13 @@ impl Driver {
         self.end_with(outcome, Vec::new());
     }
 
+    /// Ends the run; the logs of failed components are quoted.
     pub(super) fn end_with(&mut self, outcome: Outcome, failures: Vec<Failure>) {
+        let quoted = failures.iter().filter_map(|failure| failure.component.clone()).collect();
+        self.end_quoting(outcome, failures, quoted);
+    }
+
+    fn end_quoting(&mut self, outcome: Outcome, failures: Vec<Failure>, quoted: Vec<ComponentName>) {
         if outcome == Outcome::Interrupted {
             self.ending = None;
         }
@@ -128,7 +140,7 @@ impl Driver {
             Outcome::DeadlinePassed => LOG_PATIENCE_AFTER_DEADLINE,
             _ => LOG_PATIENCE,
         };
-        let awaiting = self.ask_for_logs(&failures, patience);
+        let awaiting = self.ask_for_logs(quoted, patience);
         if let Some(ending) = &mut self.ending {
             // What failed first ends the run; what fails meanwhile is told as well.
             ending.failures.extend(failures);
@@ -139,14 +151,14 @@ impl Driver {
         self.ending = Some(Ending { outcome, failures, awaiting, logs: BTreeMap::new(), until });
     }
 
-    /// Asks for the last lines of every failed component that has any.
-    fn ask_for_logs(&mut self, failures: &[Failure], patience: Duration) -> BTreeSet<ComponentName> {
+    /// Asks for the last lines of every one of them that has any.
+    fn ask_for_logs(&mut self, quoted: Vec<ComponentName>, patience: Duration) -> BTreeSet<ComponentName> {
         let mut asked = BTreeSet::new();
-        for name in failures.iter().filter_map(|failure| failure.component.clone()) {
+        for name in quoted {
             let node = self.nodes.get(&name);
             let container = node.filter(|node| node.has_run).and_then(|node| node.containers.first());
-            if let Some(id) = container.map(|c| c.id.clone()) {
-                self.call(Call::LogTail(name.clone(), id, patience));
+            if let Some((id, began)) = container.map(|c| (c.id.clone(), c.state.started_at)) {
+                self.call(Call::LogTail(name.clone(), id, began, patience));
                 asked.insert(name);
             }
         }

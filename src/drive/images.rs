@@ -1,9 +1,11 @@
 //! Images: looked for at once, pulled or built when a component needs them.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::driver::{Driver, IMAGE_PATIENCE};
 use super::input::Call;
+use super::shell::LOG_LINES;
 use crate::cluster::Component;
 use crate::engine::{EngineError, ErrorKind, ImageInfo, Progress};
 use crate::event::{EventKind, Outcome};
@@ -16,8 +18,8 @@ pub(super) enum ImageState {
     Finding,
     /// Not there; nobody needed it so far.
     Missing,
-    /// Being pulled or built; last progress at.
-    Obtaining { progress_at: Duration, said_at: Option<Duration>, last: Option<Progress> },
+    /// Being pulled or built; last progress at, and the last lines of a build's output.
+    Obtaining { progress_at: Duration, said_at: Option<Duration>, last: Option<Progress>, output: VecDeque<String> },
     /// There.
     Ready(ImageInfo),
     /// The call failed and may be tried again at.
@@ -49,8 +51,12 @@ impl Driver {
 
     pub(super) fn take_image(&mut self, reference: &str, result: Result<Option<ImageInfo>, EngineError>) {
         let (now, rebuild) = (self.now, self.options.rebuild);
-        let Some(state) = self.images.get(reference) else { return };
-        let obtaining = matches!(state, ImageState::Obtaining { .. });
+        let Some(state) = self.images.get_mut(reference) else { return };
+        let output = match state {
+            ImageState::Obtaining { output, .. } => Some(std::mem::take(output)),
+            _ => None,
+        };
+        let obtaining = output.is_some();
         let builds = self.build_of(reference).is_some();
         let next = match result {
             Ok(Some(_)) if rebuild && builds && !obtaining => ImageState::Missing,
@@ -72,7 +78,7 @@ impl Driver {
                 let retry = self.image_retries.entry(reference.to_owned()).or_default();
                 let (again, at) = (retry.again(now, &error), retry.at);
                 if !again {
-                    return self.image_failed(reference, &error);
+                    return self.image_failed(reference, &error, output.unwrap_or_default().into());
                 }
                 self.note_trouble(&error);
                 ImageState::RetryAt { at, obtain: obtaining }
@@ -81,16 +87,28 @@ impl Driver {
         self.images.insert(reference.to_owned(), next);
     }
 
-    fn image_failed(&mut self, reference: &str, error: &EngineError) {
-        let hint = match (&error.kind, self.build_of(reference)) {
-            (_, Some((service, _))) => format!("the build of service {service} failed: see the lines above"),
-            (ErrorKind::ImageMissing | ErrorKind::NotFound, None) => {
-                "check the image's name and tag; for a private registry: `docker login`".to_owned()
+    fn image_failed(&mut self, reference: &str, error: &EngineError, output: Vec<String>) {
+        let (what, hint) = match (&error.kind, self.build_of(reference)) {
+            (_, Some((service, build))) => {
+                let what = format!("image {reference} can't be built: {}", error.message);
+                let again = if self.options.rebuild { "convoke up --build" } else { "convoke up" };
+                let from = build.context.display();
+                (what, format!("mend what service {service} is built from ({from}), then `{again}`"))
             }
-            _ => "is the registry reachable? an image can also be loaded with `docker load`".to_owned(),
+            (ErrorKind::ImageMissing | ErrorKind::NotFound, None) => {
+                let hint = "check the image's name and tag; for a private registry: `docker login`";
+                (format!("image {reference} can't be had: {}", error.message), hint.to_owned())
+            }
+            _ => {
+                let hint = "is the registry reachable? an image can also be loaded with `docker load`";
+                (format!("image {reference} can't be had: {}", error.message), hint.to_owned())
+            }
         };
         let user = self.selected().find(|(_, n)| n.component.image == reference).map(|(name, _)| name.clone());
-        self.fail_component_or_run(user, format!("image {reference} can't be had: {}", error.message), Some(hint));
+        match user {
+            Some(name) => self.fail_unmade(&name, what, hint, output),
+            None => self.fail_run(what, Some(hint), Outcome::Failed),
+        }
     }
 
     fn learn_health(&mut self, reference: &str, info: &ImageInfo) {
@@ -142,7 +160,7 @@ impl Driver {
     }
 
     fn obtain(&mut self, reference: String) {
-        let state = ImageState::Obtaining { progress_at: self.now, said_at: None, last: None };
+        let state = ImageState::Obtaining { progress_at: self.now, said_at: None, last: None, output: VecDeque::new() };
         self.images.insert(reference.clone(), state);
         let (service, build) = self.build_of(&reference).map_or((String::new(), None), |(s, b)| (s, Some(b)));
         self.call(Call::ObtainImage { image: reference, build, service });
@@ -163,7 +181,13 @@ impl Driver {
 
     pub(super) fn take_progress(&mut self, image: String, progress: Progress) {
         let now = self.now;
-        let Some(ImageState::Obtaining { progress_at, said_at, last }) = self.images.get_mut(&image) else { return };
+        let is_built = self.build_of(&image).is_some();
+        let Some(ImageState::Obtaining { progress_at, said_at, last, output }) = self.images.get_mut(&image) else {
+            return;
+        };
+        if is_built {
+            keep_last(output, &progress);
+        }
         if last.as_ref() == Some(&progress) {
             return;
         }
@@ -189,4 +213,13 @@ impl Driver {
                 c.image == reference && (self.needs_container(node) || (self.options.rebuild && c.build.is_some()))
             })
     }
+}
+
+/// Keeps the lines that a failure quotes. What is counted is a base image's download, no line of the build's own.
+fn keep_last(output: &mut VecDeque<String>, progress: &Progress) {
+    if progress.current.is_some() {
+        return;
+    }
+    output.extend(progress.text.lines().filter(|line| !line.is_empty()).map(ToOwned::to_owned));
+    output.drain(..output.len().saturating_sub(LOG_LINES));
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::cluster::{Build, Probe};
 use crate::engine::{
     CreateContainer, CreateNetwork, CreateVolume, EngineError, ImageInfo, Observed, ObservedContainer, Progress,
@@ -182,8 +184,8 @@ pub enum Call {
     RemoveSurplus(ContainerId),
     /// Remove a network by id: another one has its name, and nothing is on it.
     RemoveTwin(String),
-    /// Read the last log lines of a component, as far as they can be had within a time.
-    LogTail(ComponentName, ContainerId, Duration),
+    /// Read the last log lines of a component, of the run that began at this time, as far as they can be had within a time.
+    LogTail(ComponentName, ContainerId, Option<Timestamp>, Duration),
 }
 
 impl Call {

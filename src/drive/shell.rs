@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use futures::StreamExt;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
@@ -18,7 +19,7 @@ use super::driver::Driver;
 use super::input::{Call, Done, Effect, Feed, Input};
 use crate::cluster::{Build, Cluster, ProbeAction};
 use crate::engine::{
-    BuildRequest, Engine, EngineError, EngineEventKind, ErrorKind, ImageInfo, LogQuery, Progress, Verb,
+    BuildRequest, Engine, EngineError, EngineEventKind, ErrorKind, ImageInfo, LogLine, LogQuery, Progress, Verb,
 };
 use crate::event::{Event, EventKind, Outcome};
 use crate::mask::Masker;
@@ -31,6 +32,9 @@ use crate::units::human;
 pub const LOG_LINES: usize = 20;
 /// They come so long before the one who asked gives up, complete or not.
 const LOG_MARGIN: Duration = Duration::from_millis(100);
+/// The engine notes a start so long after the process began, or between two of its lines. Between the last line of a run
+/// and the first of the next, no less time passes: the engine's own restart policy pauses for as long.
+const START_NOTED: SignedDuration = SignedDuration::from_millis(100);
 /// A list or an inspection without an answer for so long is asked again: all else waits for it.
 const READ_LIMIT: Duration = Duration::from_secs(10);
 /// Calls that change something and are in flight when the run ends are waited for so long: a dropped call isn't undone,
@@ -165,7 +169,7 @@ impl<E: Engine, P: Prober> Shell<E, P> {
         self.driver.step(now, input)
     }
 
-    /// Secrets never get past here: not from log lines, not from a probe's answer.
+    /// Secrets never get past here: not from log lines, not from a probe's answer, not from what a build prints.
     fn mask(&self, input: Input) -> Input {
         match input {
             Input::Answered { component, run, which, mut answer } => {
@@ -175,6 +179,14 @@ impl<E: Engine, P: Prober> Shell<E, P> {
             Input::Done(Done::LogTail(name, lines)) => {
                 let lines = lines.iter().map(|line| self.masker.mask(line)).collect();
                 Input::Done(Done::LogTail(name, lines))
+            }
+            Input::Progress { image, mut progress } => {
+                progress.text = self.masker.mask(&progress.text);
+                Input::Progress { image, progress }
+            }
+            Input::Done(Done::Image(image, Err(mut error))) => {
+                error.message = self.masker.mask(&error.message);
+                Input::Done(Done::Image(image, Err(error)))
             }
             other => other,
         }
@@ -324,8 +336,8 @@ impl<E: Engine> Context<E> {
                 let result = engine.remove(&id, true).await;
                 Done::SurplusRemoved(id, result)
             }
-            Call::LogTail(name, id, limit) => {
-                let lines = log_tail(engine, &id, limit.saturating_sub(LOG_MARGIN)).await;
+            Call::LogTail(name, id, began, limit) => {
+                let lines = log_tail(engine, &id, began, limit.saturating_sub(LOG_MARGIN)).await;
                 Done::LogTail(name, lines)
             }
         }
@@ -370,20 +382,44 @@ async fn read<T>(verb: Verb, call: impl Future<Output = Result<T, EngineError>>)
     })
 }
 
-/// The last lines of a container's log, as far as they can be had within `limit`.
-pub async fn log_tail<E: Engine>(engine: &E, id: &ContainerId, limit: Duration) -> Vec<String> {
+/// The last lines of a container's log, as far as they can be had within `limit`: those of the run that began at this
+/// time, or of earlier ones if it said nothing.
+pub async fn log_tail<E: Engine>(
+    engine: &E,
+    id: &ContainerId,
+    began: Option<Timestamp>,
+    limit: Duration,
+) -> Vec<String> {
     let query = LogQuery { follow: false, tail: Some(LOG_LINES), since: None };
     let mut stream = engine.logs(id, &query);
     let mut lines = Vec::new();
     let read = async {
         while let Some(Ok(line)) = stream.next().await {
-            lines.push(String::from_utf8_lossy(&line.text).into_owned());
+            lines.push(line);
         }
     };
     if tokio::time::timeout(limit, read).await.is_err() {
         debug!("the log could not be read in time");
     }
-    lines
+    let of_run = began.map_or(&lines[..], |began| of_last_run(&lines, began));
+    of_run.iter().map(|line| String::from_utf8_lossy(&line.text).into_owned()).collect()
+}
+
+/// Lines since the last run began; all if there are none. The engine notes a start when the process runs already, on a
+/// busy machine a while later: lines that come close before that moment, one after the other, are of the same run.
+fn of_last_run(lines: &[LogLine], began: Timestamp) -> &[LogLine] {
+    let mut since = began;
+    let mut first = lines.len();
+    while let Some(line) = first.checked_sub(1).map(|before| &lines[before]) {
+        // A line whose time can't be read is shown rather than lost.
+        let at = line.at.unwrap_or(since);
+        if since.duration_since(at) > START_NOTED {
+            break;
+        }
+        since = since.min(at);
+        first -= 1;
+    }
+    if first == lines.len() { lines } else { &lines[first..] }
 }
 
 fn trace_event(event: &Event) {
@@ -393,5 +429,42 @@ fn trace_event(event: &Event) {
         }
         EventKind::Warning { message } => tracing::warn!("{message}"),
         other => debug!(?other, "event"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::LogSource;
+
+    /// What is quoted of lines at these times in ms, when the last run is noted to have begun at `began`.
+    fn quoted(times: &[i64], began: i64) -> Vec<i64> {
+        let at = |ms: i64| Timestamp::from_millisecond(ms).unwrap();
+        let line = |ms: &i64| LogLine { source: LogSource::Out, at: Some(at(*ms)), text: "".into() };
+        let lines: Vec<_> = times.iter().map(line).collect();
+        of_last_run(&lines, at(began)).iter().map(|line| line.at.unwrap().as_millisecond()).collect()
+    }
+
+    #[test]
+    fn only_lines_of_the_last_run_are_quoted() {
+        assert_eq!(quoted(&[100, 900, 1500, 2600], 1400), [1500, 2600]);
+        assert_eq!(quoted(&[1500, 2600], 1400), [1500, 2600]);
+        assert_eq!(quoted(&[], 1400), [] as [i64; 0]);
+    }
+
+    #[test]
+    fn a_start_that_is_noted_late_loses_no_line() {
+        assert_eq!(quoted(&[100, 900, 1300, 1350, 1360, 2000], 1400), [1300, 1350, 1360, 2000]);
+        assert_eq!(quoted(&[100, 1350, 1360], 1400), [1350, 1360]);
+    }
+
+    #[test]
+    fn a_run_that_said_nothing_leaves_those_before_it() {
+        assert_eq!(quoted(&[100, 900], 1400), [100, 900]);
+    }
+
+    #[test]
+    fn lines_of_two_streams_may_be_out_of_order() {
+        assert_eq!(quoted(&[100, 1500, 1490, 1510, 1380], 1400), [1500, 1490, 1510, 1380]);
     }
 }

@@ -11,6 +11,7 @@ mod support;
 
 mod addresses;
 mod bad_input;
+mod build;
 mod changes;
 mod chaos;
 mod clients;

@@ -28,6 +28,7 @@ pub(super) fn resolve(
 ) -> Common {
     check_labels(name, service, problems);
     check_pull_policy(name, service, problems);
+    check_build(context, service, problems);
     let mut spec = plain(service);
     spec.networks = network::attachments(context.project, service, problems);
     spec.mounts = mounts::resolve(context, name, service, problems);
@@ -91,6 +92,34 @@ fn build(context: &Context<'_>, build: &compose::Build) -> Build {
         args: build.args.clone().into_iter().collect(),
         target: build.target.clone(),
     }
+}
+
+/// What an image is built from must be there. With `image:` as well it may be pulled or there already, as where a file is
+/// used without the sources: then it is a warning.
+fn check_build(context: &Context<'_>, service: &Service, problems: &mut Diagnostics) {
+    let Some(build) = &service.build else { return };
+    if build.context.value.contains("://") || build.context.value.starts_with("git@") {
+        // Refused where it is read.
+        return;
+    }
+    let folder = context.paths.absolute(&build.context.value);
+    let dockerfile = build.dockerfile.as_ref().map_or("Dockerfile", |file| &file.value);
+    let (at, message) = if !folder.is_dir() {
+        let is = if folder.exists() { "isn't a directory" } else { "doesn't exist" };
+        (&build.context.at, format!("the build context {} {is}", folder.display()))
+    } else if build.dockerfile_inline.is_none() && !folder.join(dockerfile).is_file() {
+        let at = build.dockerfile.as_ref().map_or(&build.context.at, |file| &file.at);
+        (at, format!("there is no {dockerfile} in the build context {}", folder.display()))
+    } else {
+        return;
+    };
+    problems.push(match &service.image {
+        Some(image) => {
+            let hint = format!("the image {} has to be there already", image.value);
+            Diagnostic::warning(at, message).hint(hint)
+        }
+        None => Diagnostic::error(at, message).hint("`context` is the directory, `dockerfile` is relative to it"),
+    });
 }
 
 /// Labels that say what is ours can't be the file's.

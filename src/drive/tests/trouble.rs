@@ -1,9 +1,10 @@
 //! What goes wrong around the components: images, ports, probes, the engine itself.
 
 use super::harness::*;
-use crate::cluster::{PortBinding, Protocol, Volume};
+use crate::cluster::{Build, Component, PortBinding, Protocol, Volume};
 use crate::drive::driver::Options;
-use crate::engine::fake::{Behaviour, Faults, Op};
+use crate::drive::stop::StopRequest;
+use crate::engine::fake::{Behaviour, Exit, Faults, Op};
 use crate::event::{EventKind, Outcome, Phase};
 
 #[tokio::test(start_paused = true)]
@@ -15,6 +16,60 @@ async fn a_missing_image_is_named() {
     assert!(ran.failures()[0].what.contains("nowhere:1"), "{}", ran.story());
     assert!(ran.failures()[0].hint.is_some());
     assert!(ran.took < secs(1));
+}
+
+fn built(mut component: Component) -> Component {
+    component.image = "built:1".into();
+    component.build = Some(Build {
+        context: "/work/app".into(),
+        dockerfile: "Dockerfile".into(),
+        dockerfile_inline: None,
+        args: [].into(),
+        target: None,
+    });
+    component
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_build_that_fails_shows_what_it_printed() {
+    let engine = engine(1).with_failing_build("built:1", "the command returned a non-zero code: 3");
+    let ran = up(&engine, &cluster([built(http("a")), http("b")])).await.is(Outcome::Failed);
+    let failure = ran.failures()[0];
+    assert_eq!(failure.what, "image built:1 can't be built: the command returned a non-zero code: 3");
+    assert_eq!(failure.log, ["Step 1/4", "Step 2/4", "Step 3/4"]);
+    assert_eq!(failure.hint.as_deref(), Some("mend what service a is built from (/work/app), then `convoke up`"));
+}
+
+/// What ran before goes on, and has nothing to do with it.
+#[tokio::test(start_paused = true)]
+async fn a_rebuild_that_fails_tells_nothing_of_the_container_that_runs() {
+    let says = Behaviour::ready_after(ms(50)).prints(ms(1), "listening");
+    let engine = engine(1).behave("a", says);
+    let cluster = cluster([built(http("a"))]);
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    let before = fingerprint(&engine);
+    let engine = engine.with_failing_build("built:1", "no space");
+    let options = Options { rebuild: true, ..Options::default() };
+    let ran = up_with(&engine, &cluster, options).await.is(Outcome::Failed);
+    let failure = ran.failures()[0];
+    assert_eq!((failure.exit_code, failure.last_probe.as_deref()), (None, None), "{}", ran.story());
+    assert_eq!(failure.log, ["Step 1/4", "Step 2/4", "Step 3/4"]);
+    assert!(failure.hint.as_ref().unwrap().ends_with("then `convoke up --build`"), "{failure:?}");
+    assert_eq!(fingerprint(&engine), before);
+}
+
+/// A container that was started before has lines of other runs in its log.
+#[tokio::test(start_paused = true)]
+async fn only_the_last_run_s_lines_are_quoted() {
+    let exits = vec![Exit { after: ms(300), code: 3, oom: false, from_start: 2, to_start: None }];
+    let behaviour = Behaviour { exits, ..Behaviour::never_ready(ms(50)) }.prints(ms(1), "begins");
+    let (engine, cluster) = (engine(1).behave("a", behaviour), cluster([plain("a")]));
+    up(&engine, &cluster).await.is(Outcome::Ready);
+    let stop = StopRequest { command: "stop".into(), remove: false, volumes: false, ..down() };
+    stop_all(&engine, &cluster, &stop).await.is(Outcome::Ready);
+    tokio::time::sleep(secs(1)).await;
+    let ran = up(&engine, &cluster).await.is(Outcome::Failed);
+    assert_eq!(ran.failures()[0].log, ["begins"], "{}", ran.story());
 }
 
 #[tokio::test(start_paused = true)]

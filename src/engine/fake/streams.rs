@@ -93,6 +93,7 @@ struct Steps {
     open: Option<OpenCall>,
     each: Duration,
     shown: u32,
+    op: Op,
     text: &'static str,
     name: String,
     finish: fn(&mut World, &str) -> std::result::Result<(), Trouble>,
@@ -112,7 +113,7 @@ fn steps(
         match answer {
             Ok(takes) => {
                 let each = takes / STEPS;
-                let state = Steps { engine, open: Some(open), each, shown: 0, text, name, finish };
+                let state = Steps { engine, open: Some(open), each, shown: 0, op, text, name, finish };
                 futures::stream::unfold(state, step).boxed()
             }
             Err(trouble) => {
@@ -132,11 +133,10 @@ async fn step(mut state: Steps) -> Option<(Result<Progress>, Steps)> {
         Ok(()) if state.shown == STEPS => state.engine.with(|world| (state.finish)(world, &state.name)),
         other => other,
     };
-    let progress = Progress {
-        text: format!("{} {}/{STEPS}", state.text, state.shown),
-        current: Some(u64::from(state.shown)),
-        total: Some(u64::from(STEPS)),
-    };
+    // What a build prints isn't counted.
+    let counted = |count: u32| (state.op == Op::Pull).then_some(u64::from(count));
+    let text = format!("{} {}/{STEPS}", state.text, state.shown);
+    let progress = Progress { text, current: counted(state.shown), total: counted(STEPS) };
     if answer.is_ok() && state.shown < STEPS {
         state.open = Some(open);
         return Some((Ok(progress), state));

@@ -1,9 +1,8 @@
 //! Names, images, probes and the rest of a service.
 
-use std::path::Path;
 use std::time::Duration;
 
-use super::{good, local, messages, names, one, try_with};
+use super::{good, load, local, messages, names, one, resolve, try_with};
 use crate::cluster::{ProbeAction, RestartPolicy};
 
 #[test]
@@ -38,18 +37,75 @@ fn scale_can_be_overridden() {
 
 #[test]
 fn a_build_names_its_image_after_the_service() {
-    let cluster = good(
-        "
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("web")).unwrap();
+    std::fs::write(folder.path().join("web/Dockerfile"), "FROM scratch").unwrap();
+    let text = "
 name: demo
 services:
   Web: { build: { context: ./web, args: { A: '1' } } }
-  api: { build: ., image: registry.example/api }
-",
-    );
+  api: { build: { context: ., dockerfile_inline: FROM scratch }, image: registry.example/api }
+";
+    let (cluster, warnings) = resolve(&load(folder.path(), text), &local()).unwrap();
+    assert!(warnings.is_empty(), "{warnings}");
     assert_eq!(one(&cluster, "Web").image, "demo-web");
     let build = one(&cluster, "Web").build.as_ref().unwrap();
-    assert_eq!((build.context.as_path(), build.dockerfile.as_str()), (Path::new("/demo/web"), "Dockerfile"));
+    assert_eq!((build.context.clone(), build.dockerfile.as_str()), (folder.path().join("web"), "Dockerfile"));
     assert_eq!(one(&cluster, "api").image, "registry.example/api");
+}
+
+#[test]
+fn what_an_image_is_built_from_must_be_there() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let text = "
+services:
+  gone: { build: ./gone }
+  file: { build: { context: ./file } }
+  empty: { build: ./empty }
+  other: { build: { context: ./empty, dockerfile: build/Dockerfile } }
+  ready: { image: 'app:1', build: ./gone }
+  inline: { build: { context: ./empty, dockerfile_inline: FROM scratch } }
+";
+    let problems = resolve(&load(folder.path(), text), &local()).unwrap_err();
+    let shown = problems.to_string().replace(&folder.path().display().to_string(), "/demo");
+    insta::assert_snapshot!(shown, @r#"
+    error: the build context /demo/gone doesn't exist
+     --> compose.yaml:3:18
+      |
+    3 |   gone: { build: ./gone }
+      |                  ^^^^^^
+      = help: `context` is the directory, `dockerfile` is relative to it
+
+    error: the build context /demo/file isn't a directory
+     --> compose.yaml:4:29
+      |
+    4 |   file: { build: { context: ./file } }
+      |                             ^^^^^^
+      = help: `context` is the directory, `dockerfile` is relative to it
+
+    error: there is no Dockerfile in the build context /demo/empty
+     --> compose.yaml:5:19
+      |
+    5 |   empty: { build: ./empty }
+      |                   ^^^^^^^
+      = help: `context` is the directory, `dockerfile` is relative to it
+
+    error: there is no build/Dockerfile in the build context /demo/empty
+     --> compose.yaml:6:51
+      |
+    6 |   other: { build: { context: ./empty, dockerfile: build/Dockerfile } }
+      |                                                   ^^^^^^^^^^^^^^^^
+      = help: `context` is the directory, `dockerfile` is relative to it
+
+    warning: the build context /demo/gone doesn't exist
+     --> compose.yaml:7:35
+      |
+    7 |   ready: { image: 'app:1', build: ./gone }
+      |                                   ^^^^^^
+      = help: the image app:1 has to be there already
+    "#);
 }
 
 #[test]
