@@ -70,7 +70,7 @@ pub struct Global {
     #[arg(long = "template-dir", value_name = "DIR", global = true)]
     pub template_dirs: Vec<PathBuf>,
     /// How containers are reached by probes: auto, direct, published, exec
-    #[arg(long, value_name = "WAY", global = true, default_value = "auto", hide = true, env = "CONVOKE_REACH")]
+    #[arg(long, value_name = "WAY", global = true, default_value = "auto", env = "CONVOKE_REACH")]
     pub reach: ReachMode,
 }
 

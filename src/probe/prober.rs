@@ -51,6 +51,7 @@ impl<E: Engine> EngineProber<E> {
         let begun = Instant::now();
         match reach.route(target, what.port) {
             Route::Nowhere(reason) => Finding::impossible(reason),
+            Route::NotYet => Finding::unreachable("the engine hasn't shown its ports yet"),
             Route::Inside => match self.ask_inside(target, what).await {
                 finding if finding.verdict == Verdict::Impossible && reach.no_way_inside(target) => {
                     Finding::unreachable("no answer at its address")

@@ -100,6 +100,8 @@ pub(super) enum Route {
     Inside,
     /// None, for this reason.
     Nowhere(String),
+    /// The container was started a moment ago, and the engine hasn't shown what leads to it.
+    NotYet,
 }
 
 /// What is known about ways.
@@ -134,6 +136,11 @@ struct Seen {
     proven: bool,
     silent_since: Option<Instant>,
     doubt: Doubt,
+}
+
+/// Whether the container was looked at since it runs: before that, its ports and dynamic addresses aren't known.
+const fn is_known(target: &Target) -> bool {
+    target.started_at.is_some()
 }
 
 /// Whether a published port that nobody answers at is to be doubted.
@@ -185,7 +192,8 @@ impl Reach {
             Route::Direct { .. } => seen.last = Way::Direct,
             Route::Published { .. } => seen.last = Way::Published,
             Route::Inside => seen.last = Way::Exec,
-            Route::Nowhere(_) => {}
+            Route::Nowhere(_) if !is_known(target) => return Route::NotYet,
+            Route::Nowhere(_) | Route::NotYet => {}
         }
         route
     }
@@ -199,6 +207,7 @@ impl Reach {
             return Route::Published { address: SocketAddr::new(self.engine_host, port), doubtful };
         }
         match self.published(target, port, doubtful) {
+            Route::Nowhere(_) if !is_known(target) => Route::NotYet,
             Route::Nowhere(_) => Route::Inside,
             route => route,
         }
@@ -509,6 +518,19 @@ mod tests {
         assert!(matches!(forced("direct").route(&nowhere, 80), Route::Nowhere(_)));
         assert_eq!(auto().route(&nowhere, 80), Route::Inside);
         assert!("ssh".parse::<ReachMode>().is_err());
+    }
+
+    /// A probe goes out before the engine has shown the container it has just started.
+    #[test]
+    fn before_a_container_was_looked_at_no_way_is_ruled_out() {
+        let mut fresh = target("fresh", None);
+        fresh.started_at = None;
+        assert_eq!(reach(ReachMode::Published, true, "Debian").route(&fresh, 80), Route::NotYet);
+        assert_eq!(reach(ReachMode::Auto, true, "Docker Desktop").route(&fresh, 80), Route::NotYet);
+        assert_eq!(reach(ReachMode::Exec, true, "Debian").route(&fresh, 80), Route::Inside);
+        assert_eq!(auto().route(&fresh, 80), direct(true), "a fixed address is known from the beginning");
+        fresh.addresses.clear();
+        assert_eq!(reach(ReachMode::Direct, true, "Debian").route(&fresh, 80), Route::NotYet);
     }
 
     #[test]

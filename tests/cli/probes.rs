@@ -59,6 +59,69 @@ services:
     assert_eq!(lines, 2, "it was waited for again");
 }
 
+/// Where containers have no address that leads to them, the published port is asked. Nothing is wrong before the engine
+/// has shown which one it is.
+#[test]
+fn by_published_ports() {
+    let cluster = TestCluster::new(
+        r#"
+services:
+  web:
+    image: convoke-test/probe-target:latest
+    command: [--boot, 500ms]
+    ports: ["8080"]
+    x-convoke: { live: { tcp: { port: 8080 } }, ready: { http: { port: 8080, path: /ready } } }
+  hidden:
+    image: convoke-test/probe-target:latest
+    x-convoke: { ready: { http: { port: 8080, path: /ready } } }
+"#,
+    );
+    let up = |args: &[&str]| {
+        let mut command = cluster.command(args);
+        command.env("CONVOKE_REACH", "published");
+        cluster.run_command(command)
+    };
+    up(&["up", "--timeout", "12s"]).exits(3).says(&[
+        "warning: hidden: its probe can't be run: port 8080 isn't published where convoke could connect to it",
+        "web     ready\n",
+    ]);
+    cluster.ok(&["down"]);
+    cluster.edit("/ready } } }\n  hidden:", "/ready } } }\nx-hidden:\n  hidden:");
+    let alone = up(&["--format", "json", "up"]);
+    alone.exits(0).says_nothing_of(&["warning"]);
+    assert!(boot(&alone, "web") > Duration::from_millis(300), "what accepts is the engine's proxy, not web:\n{alone}");
+    let rows = up(&["--format", "json", "ps"]);
+    rows.says(&[r#""phase": "ready""#]);
+}
+
+/// Where nothing is published either, a command inside asks.
+#[test]
+fn by_commands_inside() {
+    let cluster = TestCluster::new(
+        r#"
+services:
+  web:
+    image: convoke/etcd:3.4
+    entrypoint: [etcd]
+    command: [--data-dir=/tmp/data, "--listen-client-urls=http://0.0.0.0:2379", "--advertise-client-urls=http://web:2379"]
+    x-convoke: { live: { tcp: { port: 2379 } }, ready: { http: { port: 2379, path: /health } } }
+  bare:
+    image: convoke-test/probe-target:latest
+    x-convoke: { ready: { http: { port: 8080, path: /ready } } }
+"#,
+    );
+    let up = |args: &[&str]| {
+        let mut command = cluster.command(args);
+        command.env("CONVOKE_REACH", "exec");
+        cluster.run_command(command)
+    };
+    up(&["up", "--timeout", "15s"]).exits(3).says(&[
+        "web   ready\n",
+        "warning: bare: its probe can't be run",
+        "bare: started but not ready",
+    ]);
+}
+
 #[test]
 fn health_checks_with_long_intervals_cost_nothing() {
     let cluster = TestCluster::new(
