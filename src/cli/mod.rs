@@ -12,6 +12,7 @@ mod config;
 mod doctor;
 mod down;
 mod exec;
+mod history;
 mod interrupt;
 mod logs;
 mod manual;

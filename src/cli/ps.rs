@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::args::Files;
 use super::error::CliError;
+use super::history::History;
 use super::session::Session;
 use crate::cluster::{Cluster, Component, Probe, ProbeAction};
 use crate::engine::{Engine, HealthStatus, ImageInfo, ObservedContainer, Status, labels};
@@ -26,7 +27,8 @@ pub(super) async fn run(session: &Session, args: Files) -> Result<u8, CliError> 
     let observed = session.observe(&engine, &name).await?;
     let cluster = from_labels(&name, &observed);
     let prober = session.prober(&engine).await;
-    let asks = observed.containers.iter().map(|container| row(&engine, &prober, &cluster, container));
+    let history = History::of(&name);
+    let asks = observed.containers.iter().map(|container| row(&engine, &prober, &cluster, &history, container));
     let mut rows = join_all(asks).await;
     rows.sort_by(|a, b| a.component.cmp(&b.component));
     let printer = &session.printer;
@@ -38,7 +40,13 @@ pub(super) async fn run(session: &Session, args: Files) -> Result<u8, CliError> 
     Ok(0)
 }
 
-async fn row<E: Engine, P: Prober>(engine: &E, prober: &P, cluster: &Cluster, container: &ObservedContainer) -> PsRow {
+async fn row<E: Engine, P: Prober>(
+    engine: &E,
+    prober: &P,
+    cluster: &Cluster,
+    history: &History,
+    container: &ObservedContainer,
+) -> PsRow {
     let component = cluster.components.get(&container.component);
     let state = &container.state;
     let (phase, probe) = match state.status {
@@ -47,6 +55,7 @@ async fn row<E: Engine, P: Prober>(engine: &E, prober: &P, cluster: &Cluster, co
         Status::Restarting => (Phase::Restarting, None),
         Status::Created => (Phase::Created, None),
         Status::Exited if state.exit_code == 0 && component.is_some_and(|c| c.completes) => (Phase::Completed, None),
+        Status::Exited | Status::Dead if history.ended_by_itself(container) => (Phase::Failed, None),
         Status::Exited | Status::Dead | Status::Removing => (Phase::Stopped, None),
     };
     let is_up = matches!(state.status, Status::Running | Status::Paused);

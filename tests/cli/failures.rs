@@ -54,6 +54,48 @@ fn one_that_exits_1() {
     ]);
 }
 
+/// `ps` afterwards: it failed, as long ago as it did; what was stopped by somebody is stopped, whatever its exit code.
+#[test]
+fn one_that_failed_and_is_kept_is_shown_as_failed() {
+    let trap = "[sh, -c, 'trap \"exit 9\" TERM; touch /up; while :; do sleep 0.1; done']";
+    let ready = "x-convoke: { ready: { exec: { command: [test, -f, /up] } } }";
+    let cluster = TestCluster::new(&format!(
+        "services:\n  web: {{ image: 'convoke-test/probe-target:latest', command: [--ready-after, 1m, --exit, '4', --after, 1s], {HTTP} }}\n  \
+         own: {{ image: 'debian:bookworm-slim', command: {trap}, {ready} }}\n"
+    ));
+    cluster.run(&["up", "--on-failure", "keep"]).exits(1);
+    std::thread::sleep(Duration::from_millis(2100));
+    let rows = cluster.json(&["ps"]);
+    let row = |rows: &serde_json::Value, name: &str| {
+        rows.as_array().unwrap().iter().find(|row| row["component"] == name).unwrap().clone()
+    };
+    let web = row(&rows, "web");
+    assert_eq!((&web["phase"], &web["exit_code"]), (&"failed".into(), &4.into()), "{rows}");
+    let table = cluster.ok(&["ps"]);
+    let line = table.out.lines().find(|line| line.starts_with("web ")).unwrap().to_owned();
+    let seconds: Vec<_> = line.split_whitespace().collect();
+    assert!(seconds[1] == "failed" && seconds[3] == "s" && seconds[2].parse::<u32>().unwrap() >= 2, "{table}");
+
+    cluster.ok(&["stop", "own"]);
+    let rows = cluster.json(&["ps"]);
+    let own = row(&rows, "own");
+    assert_eq!((&own["phase"], &own["exit_code"]), (&"stopped".into(), &9.into()), "{rows}");
+}
+
+/// Of the log of a container that ran before, only the last run's lines are quoted.
+#[test]
+fn lines_of_earlier_runs_are_not_quoted() {
+    let script = "[ -f /second ] && { echo disk full; exit 3; }; touch /second; echo all is well; exec sleep infinity";
+    let ready = "x-convoke: { ready: { exec: { command: [test, -f, /second] } } }";
+    let cluster = TestCluster::new(&format!(
+        "services:\n  web: {{ image: 'debian:bookworm-slim', init: true, command: [sh, -c, '{script}'], {ready} }}\n"
+    ));
+    cluster.ok(&["up"]);
+    cluster.ok(&["stop"]);
+    let up = cluster.run(&["up"]);
+    up.exits(1).says(&["web: exited 3", "  last log lines:\n  | disk full\n"]).says_nothing_of(&["all is well"]);
+}
+
 #[test]
 fn one_that_runs_out_of_memory() {
     let cluster = cluster(&[("web", &format!("command: [--eat-memory, '64'], mem_limit: 16m, {HTTP}"))]);
