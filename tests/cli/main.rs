@@ -16,6 +16,7 @@ mod changes;
 mod chaos;
 mod clients;
 mod commands;
+mod credentials;
 mod engine_faults;
 mod engines;
 mod failures;

@@ -31,6 +31,8 @@ struct Shared {
     /// A request with this text makes it fall silent.
     last_words: Option<&'static str>,
     open: Mutex<Vec<UnixStream>>,
+    /// All that the program sent.
+    sent: Mutex<Vec<u8>>,
 }
 
 impl Proxy {
@@ -52,7 +54,13 @@ impl Proxy {
     fn begin(mode: Mode, last_words: Option<&'static str>) -> Self {
         let address = with_engine(async |engine| engine.known_info().address.clone());
         let engine = address.strip_prefix("unix://").expect("these tests need an engine at a socket").to_owned();
-        let shared = Arc::new(Shared { engine, mode: Mutex::new(mode), last_words, open: Mutex::default() });
+        let shared = Arc::new(Shared {
+            engine,
+            mode: Mutex::new(mode),
+            last_words,
+            open: Mutex::default(),
+            sent: Mutex::default(),
+        });
         let folder = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(folder.path().join("engine.sock")).unwrap();
         let accepting = shared.clone();
@@ -67,6 +75,18 @@ impl Proxy {
     /// For `DOCKER_HOST`.
     pub(crate) fn address(&self) -> String {
         format!("unix://{}", self.folder.path().join("engine.sock").display())
+    }
+
+    /// The values of a header in the requests whose first line begins like this.
+    pub(crate) fn headers(&self, request: &str, header: &str) -> Vec<String> {
+        let sent = self.shared.sent.lock().unwrap();
+        let text = String::from_utf8_lossy(&sent);
+        let heads = text.match_indices(request).map(|(at, _)| text[at..].split("\r\n\r\n").next().unwrap_or_default());
+        let value = |head: &str| {
+            let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+            lines.find(|(name, _)| name.eq_ignore_ascii_case(header)).map(|(_, value)| value.to_owned())
+        };
+        heads.filter_map(value).collect()
     }
 
     /// From now on nothing is answered.
@@ -105,18 +125,22 @@ impl Shared {
                 let engine = UnixStream::connect(&self.engine).unwrap();
                 self.open.lock().unwrap().extend([client.try_clone().unwrap(), engine.try_clone().unwrap()]);
                 let (to_client, to_engine) = (client.try_clone().unwrap(), engine.try_clone().unwrap());
-                self.clone().copy(client, to_engine, self.last_words);
-                self.clone().copy(engine, to_client, None);
+                self.clone().copy(client, to_engine, true);
+                self.clone().copy(engine, to_client, false);
             }
         }
     }
 
     /// Passes on what comes while it is to be passed on; what comes while it isn't is lost for good.
-    fn copy(self: Arc<Self>, mut from: UnixStream, mut to: UnixStream, last_words: Option<&'static str>) {
+    fn copy(self: Arc<Self>, mut from: UnixStream, mut to: UnixStream, is_program: bool) {
+        let last_words = self.last_words.filter(|_| is_program);
         std::thread::spawn(move || {
             let mut buffer = [0; 65536];
             while let Ok(count @ 1..) = from.read(&mut buffer) {
                 let bytes = &buffer[..count];
+                if is_program {
+                    self.sent.lock().unwrap().extend_from_slice(bytes);
+                }
                 if last_words.is_some_and(|text| String::from_utf8_lossy(bytes).contains(text)) {
                     self.set(Mode::Silent);
                 }
