@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::TestCluster;
+use crate::support::{Api, TestCluster};
 
 #[test]
 fn configs_and_secrets_get_in_whatever_they_come_from() {
@@ -149,4 +149,28 @@ services:
     let hosts = cluster.ok(&["exec", "web", "probe-target", "env"]);
     hosts.says(&["HOSTNAME=host-of-web"]);
     assert!(host["ExtraHosts"].to_string().contains("elsewhere:192.0.2.7"));
+}
+
+/// The check that stands behind every test here: even a volume that was made and orphaned within one call is seen.
+#[test]
+fn an_anonymous_volume_that_is_left_behind_is_seen() {
+    let cluster = TestCluster::without_file();
+    let api = Api::new();
+    let body = format!(
+        r#"{{"Image": "convoke-test/probe-target:volume", "Labels": {{"convoke.cluster": "{}"}}}}"#,
+        cluster.name
+    );
+    let (status, made) = api.send("POST", "/containers/create", &body);
+    assert_eq!(status, 201, "{made}");
+    let id = serde_json::from_str::<serde_json::Value>(&made).unwrap()["Id"].as_str().unwrap().to_owned();
+    let path = format!("/containers/{id}");
+    let volume = api.get(&format!("{path}/json"))["Mounts"][0]["Name"].as_str().unwrap().to_owned();
+    assert_eq!(api.send("DELETE", &path, "").0, 204, "without its volume");
+    let begun = std::time::Instant::now();
+    while cluster.left() != [format!("anonymous volume {volume}")] {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", cluster.left());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert_eq!(api.send("DELETE", &format!("/volumes/{volume}"), "").0, 204);
+    cluster.assert_gone();
 }

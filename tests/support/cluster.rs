@@ -177,10 +177,15 @@ impl TestCluster {
         }
     }
 
+    /// What the engine still has of the cluster, for people.
+    pub(crate) fn left(&self) -> Vec<String> {
+        self.leaks.left()
+    }
+
     /// Fails if the engine still has anything of the cluster.
     #[track_caller]
     pub(crate) fn assert_gone(&self) {
-        let left = self.leaks.left();
+        let left = self.left();
         assert!(left.is_empty(), "left behind by {}: {left:?}", self.name);
     }
 }

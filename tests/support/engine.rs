@@ -5,7 +5,7 @@ use convoke::engine::docker::DockerEngine;
 use serde_json::Value;
 
 use super::IMAGE;
-use super::http::{Place, request};
+use super::http::{Ender, Lines, Place, follow, request};
 
 /// Runs something against the engine. Without an engine the test fails: it doesn't skip.
 pub(crate) fn with_engine<T>(work: impl AsyncFnOnce(DockerEngine) -> T) -> T {
@@ -42,6 +42,12 @@ impl Api {
         serde_json::from_str(&body).unwrap()
     }
 
+    /// Asks for something that may be gone.
+    pub(crate) fn find(&self, path: &str) -> Option<Value> {
+        let (status, body) = request(&self.place, "GET", path, "");
+        (status == 200).then(|| serde_json::from_str(&body).unwrap())
+    }
+
     /// The status that a question is answered with.
     pub(crate) fn status(&self, path: &str) -> u16 {
         request(&self.place, "GET", path, "").0
@@ -52,11 +58,21 @@ impl Api {
         request(&self.place, method, path, body)
     }
 
+    /// News of the engine, one JSON object a line, from now on.
+    #[track_caller]
+    pub(crate) fn events(&self, filters: &str) -> (Lines, Ender) {
+        follow(&self.place, &format!("/events?filters={}", escaped(filters)))
+    }
+
     /// A list, narrowed to what has this label.
     #[track_caller]
     pub(crate) fn list(&self, path: &str, label: &str) -> Value {
         let filters = format!(r#"{{"label":["{label}"]}}"#);
-        let escaped: String = filters.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        self.get(&format!("{path}?all=1&filters={escaped}"))
+        self.get(&format!("{path}?all=1&filters={}", escaped(&filters)))
     }
+}
+
+/// As part of a query.
+fn escaped(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }

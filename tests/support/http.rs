@@ -1,7 +1,7 @@
 //! As much HTTP as tests need: version 1.0, where an answer ends with the connection and comes in one piece.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -42,6 +42,53 @@ pub(crate) fn request(place: &Place, method: &str, path: &str, body: &str) -> (u
             exchange(stream, &text)
         }
     }
+}
+
+/// An answer that comes line by line and doesn't end by itself.
+pub(crate) struct Lines {
+    reader: BufReader<Box<dyn Read + Send>>,
+}
+
+/// Ends an answer that is being read in another thread.
+pub(crate) struct Ender(Box<dyn Fn() + Send>);
+
+impl Ender {
+    pub(crate) fn end(&self) {
+        (self.0)();
+    }
+}
+
+impl Lines {
+    /// The next line; None at the end.
+    pub(crate) fn next(&mut self) -> Option<String> {
+        let mut line = String::new();
+        self.reader.read_line(&mut line).is_ok_and(|count| count > 0).then_some(line)
+    }
+}
+
+/// Asks for an answer that comes line by line; it is there when this returns.
+#[track_caller]
+pub(crate) fn follow(place: &Place, path: &str) -> (Lines, Ender) {
+    let request = format!("GET {path} HTTP/1.0\r\nHost: engine\r\n\r\n");
+    let (stream, ender): (Box<dyn Read + Send>, Ender) = match place {
+        Place::Socket(path) => {
+            let mut stream = UnixStream::connect(path).unwrap();
+            stream.write_all(request.as_bytes()).unwrap();
+            let other = stream.try_clone().unwrap();
+            (Box::new(stream), Ender(Box::new(move || drop(other.shutdown(Shutdown::Both)))))
+        }
+        Place::Host(host) => {
+            let mut stream = TcpStream::connect(host).unwrap_or_else(|error| panic!("{host}: {error}"));
+            stream.write_all(request.as_bytes()).unwrap();
+            let other = stream.try_clone().unwrap();
+            (Box::new(stream), Ender(Box::new(move || drop(other.shutdown(Shutdown::Both)))))
+        }
+    };
+    let mut lines = Lines { reader: BufReader::new(stream) };
+    let status = lines.next().unwrap_or_default();
+    assert!(status.contains(" 200 "), "{path}: {status}");
+    while lines.next().is_some_and(|header| header.trim_end() != "") {}
+    (lines, ender)
 }
 
 #[track_caller]

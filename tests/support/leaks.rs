@@ -1,32 +1,42 @@
 //! What a cluster leaves behind.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use serde_json::Value;
 
 use super::Api;
+use super::http::{Ender, Lines};
 
 /// Watches one cluster. Other tests work on the same engine, so what is there before and after can't be compared as a
-/// whole: things are told by label and by name, and anonymous volumes by having been seen in one of the containers.
+/// whole: things are told by label and by name, and anonymous volumes by having been seen in one of the containers. Each
+/// of these is looked at as soon as the engine tells of it, however short it lives.
 pub(crate) struct Leaks {
     cluster: String,
     api: Api,
-    anonymous: RefCell<BTreeSet<String>>,
+    anonymous: Arc<Mutex<BTreeSet<String>>>,
+    ender: Ender,
+    watching: Option<JoinHandle<()>>,
 }
 
 impl Leaks {
     pub(crate) fn of(cluster: &str) -> Self {
-        Self { cluster: cluster.to_owned(), api: Api::new(), anonymous: RefCell::default() }
+        let api = Api::new();
+        let label = format!("convoke.cluster={cluster}");
+        let (lines, ender) = api.events(&format!(r#"{{"type":["container"],"event":["create"],"label":["{label}"]}}"#));
+        let anonymous = Arc::<Mutex<BTreeSet<String>>>::default();
+        let into = anonymous.clone();
+        let watching = Some(std::thread::spawn(move || watch(lines, &Api::new(), &into)));
+        Self { cluster: cluster.to_owned(), api, anonymous, ender, watching }
     }
 
     /// Notes the volumes that the cluster's containers have now.
     pub(crate) fn remember(&self) {
         let containers = self.api.list("/containers/json", &self.label());
-        let mounts = containers.as_array().unwrap().iter().flat_map(|container| container["Mounts"].as_array());
-        let volumes =
-            mounts.flatten().filter(|mount| mount["Type"] == "volume").filter_map(|mount| text(&mount["Name"]));
-        self.anonymous.borrow_mut().extend(volumes.filter(|name| is_anonymous(name)));
+        for container in containers.as_array().unwrap() {
+            note(container, &self.anonymous);
+        }
     }
 
     /// What is left, for people.
@@ -39,7 +49,7 @@ impl Leaks {
         let volumes = self.api.list("/volumes", &self.label());
         let volumes = volumes["Volumes"].as_array().cloned().unwrap_or_default();
         left.extend(volumes.iter().map(|one| format!("volume {}", name_of(one))));
-        for name in self.anonymous.borrow().iter() {
+        for name in self.anonymous.lock().unwrap().iter() {
             if self.api.status(&format!("/volumes/{name}")) == 200 {
                 left.push(format!("anonymous volume {name}"));
             }
@@ -66,6 +76,35 @@ impl Leaks {
     fn label(&self) -> String {
         format!("convoke.cluster={}", self.cluster)
     }
+}
+
+impl Drop for Leaks {
+    fn drop(&mut self) {
+        self.ender.end();
+        if let Some(watching) = self.watching.take() {
+            // One that panicked has said so; a second panic would end the program.
+            _ = watching.join();
+        }
+    }
+}
+
+/// Looks at every container that is made.
+fn watch(mut lines: Lines, api: &Api, anonymous: &Mutex<BTreeSet<String>>) {
+    while let Some(line) = lines.next() {
+        let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
+        let Some(id) = event["Actor"]["ID"].as_str() else { continue };
+        // It may be gone again, and its volumes with it or not: no program is as quick as that.
+        if let Some(container) = api.find(&format!("/containers/{id}/json")) {
+            note(&container, anonymous);
+        }
+    }
+}
+
+/// Notes the anonymous volumes of a container, as a list or an inspection shows it.
+fn note(container: &Value, anonymous: &Mutex<BTreeSet<String>>) {
+    let mounts = container["Mounts"].as_array().into_iter().flatten();
+    let volumes = mounts.filter(|mount| mount["Type"] == "volume").filter_map(|mount| text(&mount["Name"]));
+    anonymous.lock().unwrap().extend(volumes.filter(|name| is_anonymous(name)));
 }
 
 fn text(value: &Value) -> Option<String> {
