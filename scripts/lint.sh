@@ -8,6 +8,10 @@ cd "$here/.."
 cargo fmt --all --check
 cargo clippy --locked --workspace --all-targets -- -D warnings
 RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items
+# In CI it has to be there; elsewhere it is left out where it can't be had.
+if [[ ${CI:-} == true ]]; then need shellcheck shellcheck
+else (need shellcheck shellcheck) 2>/dev/null || true
+fi
 if command -v shellcheck >/dev/null; then
   shellcheck --external-sources scripts/*.sh images/*/*.sh .ci/run
 else
