@@ -34,7 +34,7 @@ test: setup ## Run all tests, those on a real engine included
 simulate: setup ## Play the driver against a simulated engine on random bad days: SEEDS=10000 of them, or SEED=n alone
 	@scripts/simulate.sh $(if $(SEED),seed $(SEED),$(SEEDS))
 
-test-faults: setup images ## Restart Neon's storage plane with every two faults at a time (a quarter of an hour)
+test-faults: setup images ## Restart Neon's storage plane with every two faults at a time (twenty minutes)
 	@scripts/test-faults.sh
 
 test-engines: setup ## Run tests on engines of their own: a newer one, and one that goes away (root, Debian)
