@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use petgraph::graphmap::DiGraphMap;
 
 use super::driver::{Driver, STALL_AFTER};
