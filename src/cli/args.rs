@@ -215,7 +215,7 @@ pub struct Up {
     #[command(flatten)]
     pub waiting: Waiting,
     /// Remove the cluster, its volumes too, when the process that started convoke is gone, however it ends
-    #[arg(long)]
+    #[arg(long, conflicts_with = "supervise")]
     pub ephemeral: bool,
     /// The process that an ephemeral cluster lives as long as, instead of convoke's parent
     #[arg(long, value_name = "PID", requires = "ephemeral")]

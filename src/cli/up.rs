@@ -49,6 +49,11 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
     let Some(_guard) = lock(session, &store, "up", !args.waiting.no_wait_lock).await? else {
         return Ok(INTERRUPTED);
     };
+    // It may be refused: before anything is noted of it.
+    cluster.ephemeral = match &held {
+        Some(held) => Some(belongs_to(session, &engine, &store, held).await?),
+        None => ephemeral::inherited(session, &engine, &store).await?,
+    };
     let wanted = Source {
         files: cluster.config_files.clone(),
         template: described.template,
@@ -58,10 +63,6 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
     say_supervisor(session, &store);
     note(store.set_stopped(&BTreeSet::new()));
     note(store.set_wanted(Wanted::Up));
-    cluster.ephemeral = match &held {
-        Some(held) => Some(belongs_to(session, &engine, &store, held).await?),
-        None => ephemeral::inherited(session, &engine, &store).await?,
-    };
     let options = Options {
         command: "up".into(),
         timeout: args.waiting.timeout,

@@ -195,6 +195,9 @@ fn what_is_there_already_does_not_become_ephemeral() {
     cluster.run(&["up", "--ephemeral"]).exits(2).says(&["is there already, and not ephemeral", "--volumes"]);
     cluster.ok(&["down"]);
     cluster.run(&["up", "--ephemeral"]).exits(2).says(&["is there already, and not ephemeral"]);
+    let wanted = cluster.path().join(format!("state/clusters/{}/wanted", cluster.name));
+    assert_eq!(std::fs::read_to_string(wanted).unwrap().trim(), "down", "one that is refused wants nothing");
+    cluster.run(&["up", "--ephemeral", "--supervise"]).exits(2);
     assert_eq!(cluster.observe().volumes.len(), 1, "its data are kept");
     cluster.run(&["up", "--owner-pid", "1"]).exits(2);
     let mut owner = Owner::new();
