@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::network::{Network, Volume};
 use super::probes::Probes;
+use crate::compose::Settings;
 use crate::names::{ClusterName, ComponentName, NetworkKey, ServiceName, VolumeKey};
 
 /// What should run.
@@ -161,6 +162,9 @@ pub struct ContainerSpec {
     pub security_opt: Vec<String>,
     /// Platform such as `linux/amd64`.
     pub platform: Option<String>,
+    /// What goes to the engine as it is.
+    #[serde(default)]
+    pub settings: Settings,
 }
 
 /// How a component is on one network.

@@ -57,8 +57,9 @@ volumes:
   data: {}
 "#;
 
-struct Compose {
-    program: Vec<String>,
+/// Docker compose as it is found here.
+pub(crate) struct Compose {
+    pub(crate) program: Vec<String>,
     version: String,
     /// Compose looks for a file in all folders above, so this one is outside the cluster's.
     elsewhere: tempfile::TempDir,
@@ -67,7 +68,7 @@ struct Compose {
 impl Compose {
     /// The one that is asked for, or the one that is there.
     #[expect(clippy::print_stdout, reason = "a test's output says which it was")]
-    fn find() -> Option<Self> {
+    pub(crate) fn find() -> Option<Self> {
         let found = match std::env::var("COMPOSE_BIN") {
             Ok(path) => Some(Self::at(vec![path]).expect("COMPOSE_BIN is no docker compose that runs")),
             Err(_) => Self::at(vec!["docker".to_owned(), "compose".to_owned()])
@@ -89,7 +90,8 @@ impl Compose {
         output.status.success().then_some(Self { program, version, elsewhere })
     }
 
-    fn is_first(&self) -> bool {
+    /// Version 1.x, which wants a file for everything.
+    pub(crate) fn is_first(&self) -> bool {
         self.version.starts_with("1.")
     }
 
@@ -139,7 +141,7 @@ fn compose_refuses_the_files_of_cyclic_clusters() {
         assert_ne!(ran.code, 0, "{ran}");
         let said = ran.all().to_lowercase();
         assert!(said.contains("cycle") || said.contains("circular"), "{ran}");
-        cluster.ok(&["config"]).says(&["3 components"]);
+        cluster.ok(&["config", "--resolved"]).says(&["3 components"]);
     }
 }
 

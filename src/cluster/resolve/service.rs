@@ -73,6 +73,7 @@ fn plain(service: &Service) -> ContainerSpec {
         stdin_open: service.stdin_open,
         security_opt: service.security_opt.clone(),
         platform: service.platform.clone(),
+        settings: service.settings.clone(),
         ..ContainerSpec::default()
     }
 }
