@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::network::{Network, Volume};
 use super::probes::Probes;
-use crate::compose::Settings;
+use crate::compose::{BuildOptions, Settings};
 use crate::names::{ClusterName, ComponentName, NetworkKey, ServiceName, VolumeKey};
 
 /// What should run.
@@ -29,6 +29,9 @@ pub struct Cluster {
     pub networks: BTreeMap<NetworkKey, Network>,
     /// Named volumes that some component uses.
     pub volumes: BTreeMap<VolumeKey, Volume>,
+    /// Services of the file of which no profile is switched on: their containers are left alone.
+    #[serde(default)]
+    pub switched_off: BTreeSet<ServiceName>,
 }
 
 /// Whether `depends_on` conditions hold starts back.
@@ -99,6 +102,9 @@ pub struct Build {
     pub args: BTreeMap<String, Option<String>>,
     /// Stage to build.
     pub target: Option<String>,
+    /// What else the engine is told.
+    #[serde(default, skip_serializing_if = "BuildOptions::is_default")]
+    pub options: BuildOptions,
 }
 
 /// What a container is made of, in the engine's terms. Serialised, it is the input of the configuration hash.

@@ -44,6 +44,7 @@ pub(crate) fn cluster(components: impl IntoIterator<Item = Component>) -> Cluste
         components,
         networks,
         volumes: BTreeMap::new(),
+        switched_off: BTreeSet::new(),
     }
 }
 

@@ -44,5 +44,5 @@ pub use raw_parts::{
     Protocol, Restart, Test, Ulimit,
 };
 pub use references::Reference;
-pub use settings::{Blkio, Device, DeviceRequest, Logging, Settings};
+pub use settings::{Blkio, BuildOptions, Device, DeviceRequest, Logging, Settings};
 pub(crate) use suggest::closest;

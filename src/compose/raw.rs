@@ -11,7 +11,7 @@ use super::place::{Place, Spanned};
 use super::raw_parts::{
     Attachment, Dependency, FileRef, Healthcheck, Mount, OwnerRule, Port, ProbeRule, Protocol, Restart, Ulimit,
 };
-use super::settings::Settings;
+use super::settings::{BuildOptions, Settings};
 use crate::names::{ClusterName, NetworkKey, ServiceName, VolumeKey};
 use crate::units::ByteSize;
 
@@ -247,6 +247,8 @@ pub struct Build {
     pub args: IndexMap<String, Option<String>>,
     /// Stage to build.
     pub target: Option<String>,
+    /// What else it is told.
+    pub options: BuildOptions,
 }
 
 /// When an image is pulled.

@@ -135,3 +135,31 @@ pub struct Blkio {
     /// Writes a second.
     pub device_write_iops: Vec<(String, i64)>,
 }
+
+/// What a build may be told besides its context, Dockerfile, arguments and stage.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BuildOptions {
+    /// Images whose layers may be used.
+    pub cache_from: Vec<String>,
+    /// Labels of the image.
+    pub labels: BTreeMap<String, String>,
+    /// Network that its commands see.
+    pub network: Option<String>,
+    /// Use no layers of earlier builds.
+    pub no_cache: bool,
+    /// Ask for newer base images.
+    pub pull: bool,
+    /// Size of /dev/shm in bytes.
+    pub shm_size: Option<u64>,
+    /// Platform of the image.
+    pub platform: Option<String>,
+}
+
+impl BuildOptions {
+    /// Whether nothing is set.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}

@@ -13,6 +13,7 @@ mod bad_values;
 mod composed;
 mod corpus;
 mod merged;
+mod support;
 
 /// Loads texts as files of a directory that doesn't exist.
 fn load_texts(texts: &[&str]) -> Result<Loaded, Diagnostics> {

@@ -59,6 +59,7 @@ pub fn resolve(loaded: &Loaded, options: &ResolveOptions) -> Result<(Cluster, Di
         networks: network::used(project, components.values().flat_map(|component| component.spec.networks.keys())),
         volumes: mounts::volumes(project, components.values().flat_map(|component| &component.spec.mounts)),
         components,
+        switched_off: project.switched_off.keys().cloned().collect(),
     };
     check_labels(&cluster, &mut problems);
     problems.unless_errors(cluster)

@@ -91,6 +91,7 @@ fn build(context: &Context<'_>, build: &compose::Build) -> Build {
         dockerfile_inline: build.dockerfile_inline.as_ref().map(|text| text.value.clone()),
         args: build.args.clone().into_iter().collect(),
         target: build.target.clone(),
+        options: build.options.clone(),
     }
 }
 

@@ -102,9 +102,9 @@ fn go_duration(duration: std::time::Duration) -> String {
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     };
     match nanos {
-        ..1_000 => format!("{nanos}ns"),
-        ..1_000_000 => format!("{}µs", decimal(nanos, 1_000)),
-        ..1_000_000_000 => format!("{}ms", decimal(nanos, 1_000_000)),
+        0..1_000 => format!("{nanos}ns"),
+        1_000..1_000_000 => format!("{}µs", decimal(nanos, 1_000)),
+        1_000_000..1_000_000_000 => format!("{}ms", decimal(nanos, 1_000_000)),
         _ => {
             let (hours, minutes) = (nanos / 3_600_000_000_000, nanos / 60_000_000_000 % 60);
             let seconds = format!("{}s", decimal(nanos % 60_000_000_000, 1_000_000_000));

@@ -7,6 +7,7 @@ use super::super::node::{Kind, Node};
 use super::super::place::{Place, Spanned};
 use super::super::raw::{Build, PullPolicy, Service};
 use super::super::raw_parts::{Condition, Dependency, Restart, Ulimit};
+use super::super::settings::BuildOptions;
 use super::fields::{Fields, Reader};
 use crate::names::ServiceName;
 
@@ -174,6 +175,7 @@ impl Reader {
             dockerfile_inline: None,
             args: IndexMap::new(),
             target: None,
+            options: BuildOptions::default(),
         };
         if let Kind::Scalar(_) = &node.kind {
             build.context = self.spanned(node, path)?;
@@ -192,23 +194,18 @@ impl Reader {
             let value = value.value.or_else(|| self.variables.get(&key).cloned());
             build.args.insert(key, value);
         }
+        build.options = self.build_options(&mut fields);
         let unsupported = [
             "additional_contexts",
-            "cache_from",
             "cache_to",
             "entitlements",
             "extra_hosts",
             "isolation",
-            "labels",
-            "network",
-            "no_cache",
-            "platforms",
+            "no_cache_filter",
             "privileged",
             "provenance",
-            "pull",
             "sbom",
             "secrets",
-            "shm_size",
             "ssh",
             "tags",
             "ulimits",
