@@ -13,7 +13,7 @@ use crate::names::ServiceName;
 ///
 /// A range of host ports for one port inside (`8080-8082:80`) is shared out: each component gets one of them.
 pub(super) fn of_replica(service: &Service, index: usize, count: usize) -> Vec<PortBinding> {
-    if is_host_network(service) {
+    if is_host_network(service) || shares_network(service) {
         return Vec::new();
     }
     let mut bindings: Vec<PortBinding> =
@@ -28,6 +28,13 @@ pub(super) fn check(project: &Project, roster: &Roster, problems: &mut Diagnosti
     let mut wanted: Vec<(&ServiceName, &Port)> = Vec::new();
     for (name, service) in &project.services {
         let count = roster.of(name.as_str()).len();
+        if shares_network(service) {
+            if let Some(port) = service.ports.first() {
+                let message = format!("\"{name}\" can't publish ports: its network is another container's");
+                problems.push(Diagnostic::error(&port.at, message).hint("publish them where the network belongs to"));
+            }
+            continue;
+        }
         if is_host_network(service) {
             if let Some(port) = service.ports.first() {
                 problems.push(
@@ -121,6 +128,12 @@ fn collide(a: &Port, b: &Port) -> bool {
 
 fn is_host_network(service: &Service) -> bool {
     service.network_mode.as_ref().is_some_and(|mode| mode.value == "host")
+}
+
+/// Whether its network is another container's.
+fn shares_network(service: &Service) -> bool {
+    let mode = service.network_mode.as_ref().map(|mode| mode.value.as_str());
+    mode.is_some_and(|mode| mode.starts_with("service:") || mode.starts_with("container:"))
 }
 
 fn binding(port: &Port) -> PortBinding {

@@ -74,6 +74,7 @@ fn plain(service: &Service) -> ContainerSpec {
         stdin_open: service.stdin_open,
         security_opt: service.security_opt.clone(),
         platform: service.platform.clone(),
+        settings: service.settings.clone(),
         ..ContainerSpec::default()
     }
 }
@@ -91,6 +92,7 @@ fn build(context: &Context<'_>, build: &compose::Build) -> Build {
         dockerfile_inline: build.dockerfile_inline.as_ref().map(|text| text.value.clone()),
         args: build.args.clone().into_iter().collect(),
         target: build.target.clone(),
+        options: build.options.clone(),
     }
 }
 
