@@ -309,8 +309,8 @@ pub struct Config {
     #[arg(long, group = "what")]
     pub volumes: bool,
     /// Print the profiles
-    #[arg(long, group = "what")]
-    pub profiles: bool,
+    #[arg(long = "profiles", group = "what")]
+    pub list_profiles: bool,
     /// Print the configuration hash of services, commas between; "*" for all
     #[arg(long, value_name = "SERVICES", group = "what")]
     pub hash: Option<String>,

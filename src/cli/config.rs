@@ -29,7 +29,7 @@ pub(super) async fn run(session: &Session, args: Config) -> Result<u8, CliError>
         lines(canonical.keys("networks"))
     } else if args.volumes {
         lines(canonical.keys("volumes"))
-    } else if args.profiles {
+    } else if args.list_profiles {
         lines(project.loaded.project.profiles().into_iter())
     } else if args.images {
         images(&project)
