@@ -120,7 +120,11 @@ fn check_build(context: &Context<'_>, service: &Service, problems: &mut Diagnost
             let hint = format!("the image {} has to be there already", image.value);
             Diagnostic::warning(at, message).hint(hint)
         }
-        None => Diagnostic::error(at, message).hint("`context` is the directory, `dockerfile` is relative to it"),
+        None => {
+            // Who only wants to read the project needs no sources.
+            let of = if context.options.describes_only { Diagnostic::warning } else { Diagnostic::error };
+            of(at, message).hint("`context` is the directory, `dockerfile` is relative to it")
+        }
     });
 }
 
