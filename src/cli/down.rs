@@ -55,8 +55,13 @@ pub(super) async fn down(session: &Session, args: Down) -> Result<u8, CliError> 
     Ok(code)
 }
 
-/// How long calls of the last run may still take effect: a second, if it was killed within the last minute.
+/// How long calls of the last run may still take effect.
 fn aftermath(store: &Store) -> Duration {
+    if was_killed(store) { LATE_EFFECTS } else { Duration::ZERO }
+}
+
+/// Whether the cluster's last run was killed, within the last minute.
+pub(super) fn was_killed(store: &Store) -> bool {
     let killed = |record: &Record| {
         let is_over = record.events.last().is_some_and(|event| matches!(event.kind, EventKind::RunFinished { .. }));
         let began = record.events.iter().find_map(|event| match &event.kind {
@@ -67,7 +72,7 @@ fn aftermath(store: &Store) -> Duration {
         let since = began.map(|began| Timestamp::now().duration_since(began));
         !is_over && since.is_some_and(|since| since.unsigned_abs() < lasted + RECENT)
     };
-    if records(store, 1).first().is_some_and(killed) { LATE_EFFECTS } else { Duration::ZERO }
+    records(store, 1).first().is_some_and(killed)
 }
 
 pub(super) async fn stop(session: &Session, args: Stop) -> Result<u8, CliError> {

@@ -18,6 +18,7 @@ use rustix::process::Pid;
 use tokio::time::Instant;
 
 use super::args::WatchOwner;
+use super::down::was_killed;
 use super::error::{CliError, FAILED, INTERRUPTED, LOCKED};
 use super::owner::{Fate, Owner};
 use super::pidfd;
@@ -40,6 +41,8 @@ const WATCHER_ENDS: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
 const REMOVAL_PATIENCE: Duration = Duration::from_secs(600);
 /// Pause between attempts.
 const REMOVAL_PAUSE: Duration = Duration::from_secs(2);
+/// Pauses before looks for what calls of a killed run still made: nobody waits for these, so they are generous.
+const LATE_LOOKS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 /// What a watcher says when it watches.
 const WATCHING: &[u8] = b"watching\n";
 
@@ -272,31 +275,57 @@ pub(super) fn sleep_until_gone(args: &WatchOwner, cluster: Option<&str>) -> Resu
 
 /// The watcher's second part: the owner is gone, and so goes its cluster.
 pub(super) async fn clean_up(session: &Session, args: WatchOwner) -> Result<u8, CliError> {
+    let mut last = clean_up_patiently(session, &args.owner).await?;
+    // What killed the owner may have killed `up` too, in the middle of a call: nothing of it may be there yet.
+    for pause in if last.was_killed { &LATE_LOOKS[..] } else { &[] } {
+        tokio::time::sleep(*pause).await;
+        last = clean_up_patiently(session, &args.owner).await?;
+    }
+    Ok(last.code)
+}
+
+/// What a look at the cluster of an owner that is gone came to.
+struct Cleaned {
+    code: u8,
+    /// The cluster's last run didn't come to its end.
+    was_killed: bool,
+}
+
+async fn clean_up_patiently(session: &Session, owner: &str) -> Result<Cleaned, CliError> {
     let until = Instant::now() + REMOVAL_PATIENCE;
     loop {
-        let attempt = clean_up_once(session, &args.owner).await;
+        let attempt = clean_up_once(session, owner).await;
         match attempt {
-            Ok(code) if code == 0 || code == INTERRUPTED => return Ok(code),
+            Ok(Cleaned { code: 0 | INTERRUPTED, .. }) => return attempt,
             _ if Instant::now() >= until => return attempt,
-            Ok(code) => tracing::warn!(code, "not all of it is gone"),
+            Ok(Cleaned { code, .. }) => tracing::warn!(code, "not all of it is gone"),
             Err(error) => tracing::warn!("{:#}", error.error),
         }
         tokio::time::sleep(REMOVAL_PAUSE).await;
     }
 }
 
-async fn clean_up_once(session: &Session, owner: &str) -> Result<u8, CliError> {
+async fn clean_up_once(session: &Session, owner: &str) -> Result<Cleaned, CliError> {
     let engine = session.connect().await?;
     let cluster = session.cluster_name(&engine, &[]).await?;
     let store = session.store(&cluster);
-    let Some(_guard) = lock(session, &store, "down (its owner is gone)", true).await? else { return Ok(INTERRUPTED) };
-    let observed = engine.observe(&cluster).await?;
+    let Some(_guard) = lock(session, &store, "down (its owner is gone)", true).await? else {
+        return Ok(Cleaned { code: INTERRUPTED, was_killed: false });
+    };
+    let was_killed = was_killed(&store);
+    let code = remove_of(owner, session, &engine, &store).await?;
+    Ok(Cleaned { code, was_killed })
+}
+
+/// Removes the cluster if anything of it belongs to the owner; the exit code.
+async fn remove_of(owner: &str, session: &Session, engine: &DockerEngine, store: &Store) -> Result<u8, CliError> {
+    let observed = engine.observe(store.cluster()).await?;
     if !owners(&observed).contains(&Some(owner.to_owned())) {
         return Ok(0);
     }
     note(store.set_wanted(Wanted::Down));
-    let watchers = Watchers::begin(session, &store, &Masker::new(Vec::<String>::new()));
-    let outcome = remove(session, &engine, &cluster, &watchers).await;
+    let watchers = Watchers::begin(session, store, &Masker::new(Vec::<String>::new()));
+    let outcome = remove(session, engine, store.cluster(), &watchers).await;
     watchers.end().await;
     if outcome != Outcome::Ready {
         return Ok(FAILED);
