@@ -205,6 +205,26 @@ pub enum Command {
     },
 }
 
+/// How a cluster is made from its description.
+#[derive(Debug, Clone, Args)]
+pub struct Making {
+    /// Number of containers of a service, such as web=3
+    #[arg(long, value_name = "SERVICE=N", value_parser = key_value)]
+    pub scale: Vec<(String, String)>,
+    /// Build images even if they are there
+    #[arg(long)]
+    pub build: bool,
+    /// Remove components that run in the cluster and that the file doesn't have
+    #[arg(long)]
+    pub remove_orphans: bool,
+    /// Address that ports are published on where the file gives none
+    #[arg(long, value_name = "IP")]
+    pub publish_address: Option<std::net::IpAddr>,
+    /// Where networks get their subnets from
+    #[arg(long, value_name = "CIDR", env = "CONVOKE_POOL")]
+    pub pool: Option<String>,
+}
+
 /// `convoke up`
 #[derive(Debug, Clone, Args)]
 pub struct Up {
@@ -220,27 +240,15 @@ pub struct Up {
     /// The process that an ephemeral cluster lives as long as, instead of convoke's parent
     #[arg(long, value_name = "PID", requires = "ephemeral")]
     pub owner_pid: Option<u32>,
-    /// Number of containers of a service, such as web=3
-    #[arg(long, value_name = "SERVICE=N", value_parser = key_value)]
-    pub scale: Vec<(String, String)>,
-    /// Build images even if they are there
-    #[arg(long)]
-    pub build: bool,
+    /// How it is made.
+    #[command(flatten)]
+    pub making: Making,
     /// Replace all replicas of a service at once, not each when the one before is ready
     #[arg(long)]
     pub at_once: bool,
     /// Show what would be done, and why; do nothing
     #[arg(long, conflicts_with = "ephemeral")]
     pub plan: bool,
-    /// Remove components that run in the cluster and that the file doesn't have
-    #[arg(long)]
-    pub remove_orphans: bool,
-    /// Address that ports are published on where the file gives none
-    #[arg(long, value_name = "IP")]
-    pub publish_address: Option<std::net::IpAddr>,
-    /// Where networks get their subnets from
-    #[arg(long, value_name = "CIDR", env = "CONVOKE_POOL")]
-    pub pool: Option<String>,
     /// Go on when all is ready, and keep it so: see `convoke supervise`
     #[arg(long, conflicts_with_all = ["ephemeral", "plan", "at_once"])]
     pub supervise: bool,
@@ -261,21 +269,9 @@ pub struct Supervise {
     /// Where the cluster's description comes from; without it, what the cluster was last started from.
     #[command(flatten)]
     pub source: Source,
-    /// Number of containers of a service, such as web=3
-    #[arg(long, value_name = "SERVICE=N", value_parser = key_value)]
-    pub scale: Vec<(String, String)>,
-    /// Build images even if they are there
-    #[arg(long)]
-    pub build: bool,
-    /// Remove components that run in the cluster and that the file doesn't have
-    #[arg(long)]
-    pub remove_orphans: bool,
-    /// Address that ports are published on where the file gives none
-    #[arg(long, value_name = "IP")]
-    pub publish_address: Option<std::net::IpAddr>,
-    /// Where networks get their subnets from
-    #[arg(long, value_name = "CIDR", env = "CONVOKE_POOL")]
-    pub pool: Option<String>,
+    /// How it is made.
+    #[command(flatten)]
+    pub making: Making,
     /// Restart a component that isn't ready within this time; without it: 5 min
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub ready_within: Option<Duration>,

@@ -27,7 +27,8 @@ pub(super) async fn show<E: Engine>(
     };
     let (mut observed, images) = looked?;
     diff::adopt_names(cluster, &mut observed);
-    let asked = Asked { rebuild: args.build, replace_at_once: args.at_once, remove_orphans: args.remove_orphans };
+    let asked =
+        Asked { rebuild: args.making.build, replace_at_once: args.at_once, remove_orphans: args.making.remove_orphans };
     let preview = Preview::new(cluster, &observed, &images, asked);
     let text = if session.global.is_json() {
         serde_json::to_string_pretty(&preview).map_err(|error| CliError::failed(error.to_string()))?

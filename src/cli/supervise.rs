@@ -26,16 +26,8 @@ pub(super) async fn run(session: &Session, args: Supervise) -> Result<u8, CliErr
 
 /// `convoke up --supervise`
 pub(super) async fn up(session: &Session, args: Up) -> Result<u8, CliError> {
-    let args = Supervise {
-        source: args.source,
-        scale: args.scale,
-        build: args.build,
-        remove_orphans: args.remove_orphans,
-        publish_address: args.publish_address,
-        pool: args.pool,
-        ready_within: args.waiting.timeout,
-        attempts: ATTEMPTS,
-    };
+    let args =
+        Supervise { source: args.source, making: args.making, ready_within: args.waiting.timeout, attempts: ATTEMPTS };
     keep(session, args, "up").await
 }
 
@@ -69,10 +61,10 @@ async fn keep(session: &Session, args: Supervise, command: &'static str) -> Resu
         command: command.into(),
         timeout: args.ready_within,
         attempts: args.attempts,
-        publish_address: publish_address(session, &described.cluster, args.publish_address, &engine),
-        pool: pool(args.pool.as_deref())?,
-        rebuild: args.build,
-        remove_orphans: args.remove_orphans,
+        publish_address: publish_address(session, &described.cluster, args.making.publish_address, &engine),
+        pool: pool(args.making.pool.as_deref())?,
+        rebuild: args.making.build,
+        remove_orphans: args.making.remove_orphans,
         supervise: true,
         from_labels,
         ..basic_options(&store, &engine)
@@ -144,7 +136,7 @@ fn find(session: &Session, args: &Supervise, is_local: bool) -> Result<Option<Su
     if !is_given && !source::is_found(session)? {
         return Ok(None);
     }
-    let described = source::describe(session, &args.source, &args.scale, is_local)?;
+    let described = source::describe(session, &args.source, &args.making.scale, is_local)?;
     Ok(Some(Subject { described, source: args.clone(), from_labels: false }))
 }
 
@@ -155,7 +147,7 @@ async fn by_labels(session: &Session, engine: &DockerEngine, mut args: Supervise
     if !files.is_empty() && files.iter().all(|file| file.is_file()) {
         args.source.file = files;
         let session = Session { global: with_name(session, name.as_str()), ..session.clone() };
-        let described = source::describe(&session, &args.source, &args.scale, engine.known_info().is_local)?;
+        let described = source::describe(&session, &args.source, &args.making.scale, engine.known_info().is_local)?;
         return Ok(Subject { described, source: args, from_labels: false });
     }
     let observed = session.observe(engine, &name).await?;
@@ -194,7 +186,8 @@ async fn follow_files(again: Again, mut reads: Vec<PathBuf>, sender: UnboundedSe
             printer.problem(format_args!("warning: {problem}"));
         }
         files.change().await;
-        let order = match source::describe(&again.session, &again.args.source, &again.args.scale, again.is_local) {
+        let args = &again.args;
+        let order = match source::describe(&again.session, &args.source, &args.making.scale, again.is_local) {
             Ok(mut described) => {
                 reads = described.reads;
                 described.cluster.ephemeral.clone_from(&again.ephemeral);

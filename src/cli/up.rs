@@ -39,7 +39,7 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
     let connected = session.connect().await;
     // What is wrong with the input is said even where there is no engine.
     let is_local = connected.as_ref().map_or(true, |engine| engine.known_info().is_local);
-    let described = source::describe(session, &args.source, &args.scale, is_local)?;
+    let described = source::describe(session, &args.source, &args.making.scale, is_local)?;
     let engine = connected?;
     let mut cluster = described.cluster;
     if args.plan {
@@ -67,11 +67,11 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
         command: "up".into(),
         timeout: args.waiting.timeout,
         starts_in_flight: args.parallel.max(1),
-        publish_address: publish_address(session, &cluster, args.publish_address, &engine),
-        pool: pool(args.pool.as_deref())?,
-        rebuild: args.build,
+        publish_address: publish_address(session, &cluster, args.making.publish_address, &engine),
+        pool: pool(args.making.pool.as_deref())?,
+        rebuild: args.making.build,
         replace_at_once: args.at_once,
-        remove_orphans: args.remove_orphans,
+        remove_orphans: args.making.remove_orphans,
         ..basic_options(&store, &engine)
     };
     let watchers = Watchers::begin(session, &store, &masker(&cluster));
