@@ -2,7 +2,7 @@
 //!
 //! [`Pace`] spaces the attempts on one component, [`Budget`] bounds all of them together. Neither starts anything: the
 //! driver asks the pace when the next attempt is due, the budget whether it may start now, and tells both what became
-//! of it. [`next_due`] picks whose turn it is, the longest overdue first, so that a short budget starves nobody.
+//! of it.
 
 use std::time::Duration;
 
@@ -40,12 +40,6 @@ impl Pace {
         if self.in_flight { Duration::MAX } else { self.due }
     }
 
-    /// Whether attempts run inside the container.
-    #[must_use]
-    pub const fn is_exec(&self) -> bool {
-        self.exec
-    }
-
     /// An attempt started at `now`.
     pub const fn started(&mut self, now: Duration) {
         self.in_flight = true;
@@ -65,13 +59,6 @@ impl Pace {
     pub const fn reset(&mut self, now: Duration) {
         *self = Self { exec: self.exec, due: now, pause: FIRST_PAUSE, in_flight: false };
     }
-}
-
-/// The one whose next attempt is due first, and when; None if attempts on all are under way. Of several that are due
-/// at the same moment it is the first in the order of the keys.
-#[must_use]
-pub fn next_due<'a, K: Ord>(paces: impl IntoIterator<Item = (K, &'a Pace)>) -> Option<(Duration, K)> {
-    paces.into_iter().map(|(key, pace)| (pace.due(), key)).filter(|(due, _)| *due != Duration::MAX).min()
 }
 
 /// Bounds the probes of a whole run: so many starts in any second, and so many execs at a time.
@@ -169,19 +156,6 @@ mod tests {
             pace.answered(now, ms(took));
             assert_eq!(pace.due() - now, ms(pause));
         }
-    }
-
-    #[test]
-    fn the_longest_overdue_is_next_and_those_under_way_are_not() {
-        let mut paces = [Pace::new(false), Pace::new(false), Pace::new(true)];
-        for (pace, at) in paces.iter_mut().zip([30, 10, 20]) {
-            pace.reset(ms(at));
-        }
-        assert_eq!(next_due(paces.iter().enumerate()), Some((ms(10), 1)));
-        paces[1].started(ms(40));
-        assert_eq!(next_due(paces.iter().enumerate()), Some((ms(20), 2)));
-        paces.iter_mut().for_each(|pace| pace.started(ms(40)));
-        assert_eq!(next_due(paces.iter().enumerate()), None);
     }
 
     #[test]
