@@ -1,7 +1,7 @@
 //! What a failed call or a taken name means for people: what is in the way, and what to do about it.
 
 use super::driver::Driver;
-use crate::engine::{EngineError, ErrorKind, Foreign, Observed};
+use crate::engine::{EngineError, ErrorKind, Foreign, Observed, Resource};
 use crate::event::{Failure, Outcome};
 use crate::names::ComponentName;
 
@@ -114,7 +114,7 @@ pub(super) fn name_taken(foreign: &Foreign) -> (String, String) {
 }
 
 /// What to try, by the kind of failure.
-const fn hint_for(kind: &ErrorKind) -> Option<&'static str> {
+pub(super) const fn hint_for(kind: &ErrorKind) -> Option<&'static str> {
     Some(match kind {
         ErrorKind::PortTaken => {
             "another process or container has the port: `docker ps` and `ss -ltnp` show which; or publish another"
@@ -124,10 +124,34 @@ const fn hint_for(kind: &ErrorKind) -> Option<&'static str> {
         }
         ErrorKind::ImageMissing => "check the image's name and tag",
         ErrorKind::DiskFull => "free some space: `docker system df` shows what takes it",
+        ErrorKind::Exhausted(resource) => hint_for_shortage(*resource),
+        ErrorKind::CgroupRefused => {
+            "the engine's machine refuses a limit: check mem_limit, cpus, cpuset, pids_limit (`docker info` shows what it has)"
+        }
+        ErrorKind::FirewallRefused => {
+            "the engine's firewall rules are gone, as after a reload of the firewall: restart the engine, then `convoke up`"
+        }
         ErrorKind::PoolExhausted => "unused networks are removed by `docker network prune`",
         ErrorKind::NameTaken => "another container has its name: remove it, or choose another cluster name with -p",
         _ => return None,
     })
+}
+
+const fn hint_for_shortage(of: Resource) -> &'static str {
+    match of {
+        Resource::Memory => "the engine's machine is out of memory: `free -m` and `docker stats` show who has it",
+        Resource::Processes => "the engine's machine has too many processes: see `ulimit -u` and its unit's TasksMax",
+        Resource::Files => {
+            "the engine's machine has too many open or watched files: see `ulimit -n` and sysctl fs.inotify.max_user_watches"
+        }
+        Resource::Keys => {
+            "each container takes a kernel key: raise sysctl kernel.keys.maxkeys, or run fewer containers"
+        }
+        Resource::BridgePorts => "a bridge network holds 1023 containers: spread the components over several networks",
+        Resource::Cgroups => {
+            "the kernel has no more control groups: remove containers, or restart the engine's machine"
+        }
+    }
 }
 
 #[cfg(test)]

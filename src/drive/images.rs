@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::blame::hint_for;
 use super::driver::{Driver, IMAGE_PATIENCE};
 use super::input::Call;
 use super::recover::LONGEST_PAUSE;
@@ -114,6 +115,9 @@ impl Driver {
                 (format!("image {reference} can't be had: {}", error.message), hint.to_owned())
             }
         };
+        // What the engine's machine lacks is to be had there, wherever the image comes from.
+        let lacks = matches!(error.kind, ErrorKind::DiskFull | ErrorKind::Exhausted(_));
+        let hint = hint_for(&error.kind).filter(|_| lacks).map_or(hint, ToOwned::to_owned);
         let user = self.selected().find(|(_, n)| n.component.image == reference).map(|(name, _)| name.clone());
         // Whom it is for comes back when it is there: no reason to give a component up.
         let user = user.filter(|_| !self.is_supervised());

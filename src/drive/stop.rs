@@ -10,6 +10,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 
+use super::blame::hint_for;
 use super::driver::ENGINE_PATIENCE;
 use super::stop_networks::{Held, HeldBy, MISCOUNTED, remove_network};
 use super::stop_order::Queue;
@@ -294,7 +295,7 @@ impl<E: Engine, R: FnMut(Event)> Stopping<'_, E, R> {
         let hint = match error.kind {
             ErrorKind::InUse => Some("something outside the cluster uses it: stop that first".to_owned()),
             ErrorKind::Unreachable => Some("is the engine running? try `convoke doctor`".to_owned()),
-            _ => None,
+            _ => hint_for(&error.kind).map(ToOwned::to_owned),
         };
         self.fail_with(component, error, hint);
     }

@@ -42,6 +42,12 @@ pub enum ErrorKind {
     CommandInvalid,
     /// The disk is full.
     DiskFull,
+    /// The engine's machine has no more of something else.
+    Exhausted(Resource),
+    /// The kernel refuses the container's control group, or a limit in it.
+    CgroupRefused,
+    /// The engine can't set its firewall rules.
+    FirewallRefused,
     /// The request itself is wrong (400) or forbidden: trying again is useless.
     Rejected,
     /// A state conflict (409) that passes, such as a removal in progress.
@@ -54,7 +60,35 @@ impl ErrorKind {
     /// Whether the same call may succeed a moment later.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable | Self::Timeout(_) | Self::Conflict | Self::Internal)
+        match self {
+            Self::Unreachable | Self::Timeout(_) | Self::Conflict | Self::Internal => true,
+            Self::Exhausted(resource) => resource.comes_back(),
+            _ => false,
+        }
+    }
+}
+
+/// What a machine may run out of, apart from its disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    /// Memory.
+    Memory,
+    /// Processes and threads.
+    Processes,
+    /// Open files, or watches on files.
+    Files,
+    /// Kernel keys: each container takes one.
+    Keys,
+    /// Places on a bridge: a network has 1024 at most.
+    BridgePorts,
+    /// Control groups.
+    Cgroups,
+}
+
+impl Resource {
+    /// Whether there may be some again a moment later.
+    const fn comes_back(self) -> bool {
+        matches!(self, Self::Memory | Self::Processes | Self::Files)
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use futures::stream::BoxStream;
 
-pub use error::{EngineError, ErrorKind, Verb};
+pub use error::{EngineError, ErrorKind, Resource, Verb};
 pub use observed::{
     ContainerState, Endpoint, EngineEvent, EngineEventKind, EngineInfo, Foreign, Health, HealthStatus, ImageInfo,
     Observed, ObservedContainer, ObservedNetwork, ObservedVolume, Status,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bollard::errors::Error;
 
-use crate::engine::{EngineError, ErrorKind, Result, Verb};
+use crate::engine::{EngineError, ErrorKind, Resource, Result, Verb};
 
 /// Time limit of calls that do work in the engine. A start is slow under load: 4 s were measured with fifty at once.
 pub(super) const WORK: Duration = Duration::from_secs(60);
@@ -117,9 +117,11 @@ pub(super) fn kind_of_answer(verb: &Verb, status: u16, message: &str) -> ErrorKi
 /// What the text alone says, whatever the status. `text` is in lower case.
 fn kind_of_text(text: &str) -> Option<ErrorKind> {
     let has = |part: &str| text.contains(part);
+    if let Some(kind) = kind_of_shortage(text) {
+        return Some(kind);
+    }
     let about_port = has("bind") || has("listen") || has("port") || has("proxy");
     Some(match () {
-        () if has("no space left on device") => ErrorKind::DiskFull,
         () if has("port is already allocated") || has("ports are not available") => ErrorKind::PortTaken,
         () if has("failed to bind host port") || (has("address already in use") && about_port) => ErrorKind::PortTaken,
         () if has("address already in use") => ErrorKind::AddressTaken,
@@ -139,6 +141,30 @@ fn kind_of_text(text: &str) -> Option<ErrorKind> {
         () if has("unable to find user") || has("unable to find group") => ErrorKind::Rejected,
         // The network was made anew, with another subnet.
         () if has("does not belong to any of") => ErrorKind::AddressTaken,
+        () => return None,
+    })
+}
+
+/// What the kernel has no more of, or refuses. It has few words for it: a full disk, too many watches and too many
+/// control groups are all "no space left on device".
+fn kind_of_shortage(text: &str) -> Option<ErrorKind> {
+    let has = |part: &str| text.contains(part);
+    let (full, no_memory) = (has("no space left on device"), has("cannot allocate memory"));
+    Some(match () {
+        () if has("inotify") && (full || has("too many open files")) => ErrorKind::Exhausted(Resource::Files),
+        () if has("mkdir /sys/fs/cgroup") && (full || no_memory) => ErrorKind::Exhausted(Resource::Cgroups),
+        () if has("session key") && has("quota exceeded") => ErrorKind::Exhausted(Resource::Keys),
+        () if full || has("disk quota exceeded") => ErrorKind::DiskFull,
+        () if no_memory || has("out of memory") => ErrorKind::Exhausted(Resource::Memory),
+        () if has("too many open files") => ErrorKind::Exhausted(Resource::Files),
+        () if has("resource temporarily unavailable") || has("pthread_create failed") => {
+            ErrorKind::Exhausted(Resource::Processes)
+        }
+        () if has("exchange full") => ErrorKind::Exhausted(Resource::BridgePorts),
+        () if has("/sys/fs/cgroup") || has("cgroup config") || has("cgroupv2") || has("oom-killed (memory limit") => {
+            ErrorKind::CgroupRefused
+        }
+        () if has("iptables failed") || has("unable to enable accept outgoing rule") => ErrorKind::FirewallRefused,
         () => return None,
     })
 }
@@ -309,6 +335,58 @@ mod tests {
         ];
         for (verb, status, message, kind) in table {
             assert_eq!(kind_of_answer(verb, *status, message), *kind, "{verb}: {status} {message}");
+        }
+    }
+
+    /// Texts of runc, containerd and libnetwork, with the kernel's word at their end.
+    #[test]
+    fn what_the_machine_has_no_more_of() {
+        let table = [
+            ("write /var/lib/docker/overlay2/x/diff/f: no space left on device", ErrorKind::DiskFull),
+            ("mkdir /var/lib/docker/overlay2/x: disk quota exceeded", ErrorKind::DiskFull),
+            (
+                "runc create failed: unable to start container process: unable to join session keyring: unable to \
+                 create session key: disk quota exceeded",
+                ErrorKind::Exhausted(Resource::Keys),
+            ),
+            ("inotify_add_watch /x: no space left on device", ErrorKind::Exhausted(Resource::Files)),
+            ("open /proc/self/fd: too many open files", ErrorKind::Exhausted(Resource::Files)),
+            (
+                "mkdir /sys/fs/cgroup/memory/docker/9880: cannot allocate memory",
+                ErrorKind::Exhausted(Resource::Cgroups),
+            ),
+            ("mkdir /sys/fs/cgroup/pids/docker/9880: no space left on device", ErrorKind::Exhausted(Resource::Cgroups)),
+            (
+                "failed to add the host (veth1) <=> sandbox (veth2) pair interfaces: cannot allocate memory",
+                ErrorKind::Exhausted(Resource::Memory),
+            ),
+            ("fork/exec /usr/bin/runc: resource temporarily unavailable", ErrorKind::Exhausted(Resource::Processes)),
+            (
+                "adding interface veth1 to bridge br-1 failed: exchange full",
+                ErrorKind::Exhausted(Resource::BridgePorts),
+            ),
+            (
+                "process_linux.go:508: setting cgroup config for procHooks process caused: failed to write 99: write \
+                 /sys/fs/cgroup/cpuset/docker/9880/cpuset.cpus: permission denied",
+                ErrorKind::CgroupRefused,
+            ),
+            (
+                "cannot enter cgroupv2 \"/sys/fs/cgroup/docker\" with domain controllers -- it is in an invalid state",
+                ErrorKind::CgroupRefused,
+            ),
+            (
+                "unable to start container process: container init was OOM-killed (memory limit too low?)",
+                ErrorKind::CgroupRefused,
+            ),
+            (
+                "driver failed programming external connectivity on endpoint web: (iptables failed: iptables --wait -t \
+                 nat -A DOCKER -p tcp: iptables: No chain/target/match by that name.",
+                ErrorKind::FirewallRefused,
+            ),
+        ];
+        for (message, kind) in table {
+            let at_start = kind_of_answer(&Verb::Start(name()), 500, message);
+            assert_eq!(at_start, kind, "{message}");
         }
     }
 
