@@ -29,7 +29,7 @@ start_own_engine() {
     # The machine's own settings aren't ours.
     echo '{}' >"$dir/daemon.json"
     nsenter --net="/run/netns/$ns" unshare --mount --propagation private \
-      setsid bash -c "$(declare -f inside); inside \"\$@\"" inside "$dir" "$1" >>"$dir/log" 2>&1 </dev/null &
+      setsid bash -c "$(declare -f inside daemon); inside \"\$@\"" inside "$dir" "$1" >>"$dir/log" 2>&1 </dev/null &
     await_engine $!
   fi
   # Its networks are reached from inside its namespace only: nsenter --net=FILE PROGRAM.
@@ -72,23 +72,54 @@ inside() {
     # Where containerd's shims have their sockets, whichever engine they belong to.
     mount -t tmpfs tmpfs /run/containerd
   fi
-  exec dockerd --config-file "$dir/daemon.json" --data-root "$dir/data" --exec-root "$dir/exec" \
-    --pidfile "$dir/pid" --host "unix://$dir/sock" --log-level warn
+  daemon "$dir"
+}
+
+# daemon DIR: becomes dockerd.
+daemon() {
+  exec dockerd --config-file "$1/daemon.json" --data-root "$1/data" --exec-root "$1/exec" \
+    --pidfile "$1/pid" --host "unix://$1/sock" --log-level warn
+}
+
+# bounce_own_engine: ends the engine and starts it anew beside its containers, which go on (live-restore). The new one
+# needs the mounts of the old one, their network namespaces and shims' sockets among them: the shims still have them.
+bounce_own_engine() {
+  local pid shim n
+  pid=$(cat "$dir/pid")
+  echo '{"live-restore": true}' >"$dir/daemon.json"
+  kill -HUP "$pid"
+  for ((n = 0; n < PATIENCE * 10; n++)); do
+    [[ $(DOCKER_HOST=unix://$dir/sock engine GET /info) != *'"LiveRestoreEnabled":true'* ]] || break
+    sleep 0.1
+  done
+  kill "$pid"
+  await_end "$pid"
+  rm -f "$dir/pid"
+  shim=$(pgrep -o -f "containerd-shim.*$dir/exec/") || die "the engine took its containers along"
+  nsenter --mount="/proc/$shim/ns/mnt" --net="/run/netns/$ns" \
+    setsid bash -c "$(declare -f daemon); daemon \"\$@\"" daemon "$dir" >>"$dir/log" 2>&1 </dev/null &
+  await_engine $!
 }
 
 # is_dockerd PID: the number may have gone to another program, or be left of one that ended and that nobody waited for.
 is_dockerd() { [[ -n $1 && $(readlink "/proc/$1/exe" 2>/dev/null) == */dockerd ]]; }
 
+# await_end PID: until that dockerd has ended.
+await_end() {
+  local n
+  for ((n = 0; n < PATIENCE * 10; n++)); do
+    is_dockerd "$1" || return 0
+    sleep 0.1
+  done
+}
+
 # stop_own_engine: ends the engine with its containers, keeps its folder: a later start finds all as it was.
 stop_own_engine() {
-  local pid n
+  local pid
   pid=$(cat "$dir/pid" 2>/dev/null || true)
   if is_dockerd "$pid"; then
     kill "$pid"
-    for ((n = 0; n < PATIENCE * 10; n++)); do
-      is_dockerd "$pid" || break
-      sleep 0.1
-    done
+    await_end "$pid"
   fi
   end_processes
   rm -f "$dir/pid" "$dir/sock"

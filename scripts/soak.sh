@@ -1,7 +1,7 @@
 #!/bin/bash
 # What takes too long for `make test`: the proofs with their full counts, and mutation testing.
-# usage: soak.sh [simulate] [mutants] [killed] [restarts] [overlap]     all, if none is named
-# Counts, for shorter pieces: SEEDS KILLS RESTARTS ROUNDS; of the mutants one part, such as SHARD=0/8.
+# usage: soak.sh [simulate] [killed] [restarts] [overlap] [supervised] [events] [mutants]     all, if none is named
+# Counts, for shorter pieces: SEEDS KILLS RESTARTS ROUNDS EVENTS; of the mutants one part, such as SHARD=0/8.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib.sh
 source "$here/lib.sh"
@@ -11,6 +11,7 @@ cd "$here/.."
 MUTATED=(src/plan/gates.rs src/plan/diff.rs src/plan/addresses/subnets.rs src/plan/addresses/hosts.rs
   src/drive/pace.rs src/drive/retry.rs src/drive/advance.rs src/drive/exits.rs src/drive/verdict.rs)
 MUTANTS_VERSION=27.1.0
+PARTS=(simulate killed restarts overlap supervised events mutants)
 
 on_simulate() { "$here/simulate.sh" "${SEEDS:-10000}"; }
 
@@ -42,17 +43,30 @@ on_overlap() {
     export COMPOSE_BIN
   fi
   use_spare_engine
-  CONVOKE_ROUNDS=${ROUNDS:-20} "${inside[@]}" cargo test --locked --test cli -- --nocapture --test-threads 1 overlap::
+  CONVOKE_ROUNDS=${ROUNDS:-20} cli --test-threads 1 overlap::
 }
 
-if [[ $# == 0 ]]; then set -- simulate mutants killed restarts overlap; fi
+on_supervised() {
+  use_spare_engine
+  cli --include-ignored --test-threads 1 neon::supervised::
+}
+
+on_events() {
+  use_spare_engine
+  CONVOKE_EVENTS=${EVENTS:-100000} cli flood::
+}
+
+# cli ARGUMENT…: whole-program tests, with what they say.
+cli() { "${inside[@]}" cargo test --locked --test cli -- --nocapture "$@"; }
+
+if [[ $# == 0 ]]; then set -- "${PARTS[@]}"; fi
 for part in "$@"; do
   case $part in
-    simulate | mutants | killed | restarts | overlap)
+    simulate | killed | restarts | overlap | supervised | events | mutants)
       say "$part, from $(date --utc +%H:%M:%S)"
       "on_$part"
       ;;
-    *) die "usage: $0 [simulate] [mutants] [killed] [restarts] [overlap]" ;;
+    *) die "usage: $0 [PART…], of: ${PARTS[*]}" ;;
   esac
 done
 say "done at $(date --utc +%H:%M:%S)"

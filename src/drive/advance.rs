@@ -130,7 +130,10 @@ impl Driver {
             (Some(_), Some((old, _))) => Next::Retire(Box::new(old.clone())),
             (Some(current), None) if current.name != node.component.container_name => Next::Rename(current.id.clone()),
             // Never by what may be old: a job that ran meanwhile would run twice.
-            (Some(current), None) if !is_news_due && node.wants_start(current) => Next::Start(current.id.clone()),
+            (Some(current), None) if !is_news_due && node.wants_start(current) => {
+                let id = current.id.clone();
+                if self.network_without(node, current).is_some() { Next::Connect(id) } else { Next::Start(id) }
+            }
             (Some(current), None) if !is_news_due => self.repair(name, node, current),
             _ => Next::Nothing,
         }

@@ -5,7 +5,7 @@
 
 use crate::event::Phase;
 use crate::event::Phase::{
-    Completed, Created, Creating, Failed, Live, Pending, Ready, Restarting, Started, Starting, Unhealthy,
+    Completed, Created, Creating, Failed, Live, Pending, Ready, Restarting, Started, Starting, Stopped, Unhealthy,
 };
 
 /// A phase, and those that may follow it.
@@ -26,10 +26,37 @@ pub const TRANSITIONS: &[(Phase, &[Phase])] = &[
     (Restarting, &[Pending, Created, Starting, Started, Completed, Failed]),
 ];
 
+/// What a supervised run adds: no failure is its end, what is to be stopped is called so, and what the files describe
+/// otherwise now is replaced.
+pub const UNDER_SUPERVISION: &[(Phase, &[Phase])] = &[
+    (Pending, &[Stopped]),
+    (Creating, &[Stopped]),
+    (Created, &[Stopped]),
+    (Starting, &[Stopped]),
+    (Started, &[Creating, Stopped]),
+    (Live, &[Creating, Stopped]),
+    (Ready, &[Creating, Stopped]),
+    (Completed, &[Creating]),
+    (Unhealthy, &[Creating, Stopped]),
+    (Failed, &[Pending, Started, Stopped]),
+    (Stopped, &[Pending, Started]),
+    (Restarting, &[Creating, Stopped]),
+];
+
 /// Whether a component may go from one phase to the other.
 #[must_use]
 pub fn allows(from: Phase, to: Phase) -> bool {
-    TRANSITIONS.iter().any(|(phase, next)| *phase == from && next.contains(&to))
+    has(TRANSITIONS, from, to)
+}
+
+/// The same in a supervised run.
+#[must_use]
+pub fn allows_under_supervision(from: Phase, to: Phase) -> bool {
+    has(TRANSITIONS, from, to) || has(UNDER_SUPERVISION, from, to)
+}
+
+fn has(table: &[(Phase, &[Phase])], from: Phase, to: Phase) -> bool {
+    table.iter().any(|(phase, next)| *phase == from && next.contains(&to))
 }
 
 #[cfg(test)]
@@ -40,11 +67,13 @@ mod tests {
 
     /// The table as the documentation has it.
     fn table() -> String {
-        let mut text = String::from("| phase | may be followed by |\n|---|---|\n");
-        for (phase, next) in TRANSITIONS {
-            let next: Vec<&str> = next.iter().map(|phase| phase.as_str()).collect();
-            let next = if next.is_empty() { "(nothing: the run ends)".to_owned() } else { next.join(", ") };
-            _ = writeln!(text, "| {phase} | {next} |");
+        let mut text = String::from("| phase | may be followed by | under supervision also by |\n|---|---|---|\n");
+        let names = |table: &[(Phase, &[Phase])], of: Phase| {
+            let next = table.iter().filter(|(phase, _)| *phase == of).flat_map(|(_, next)| next.iter());
+            next.map(|phase| phase.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        for phase in TRANSITIONS.iter().map(|(phase, _)| *phase).chain([Stopped]) {
+            _ = writeln!(text, "| {phase} | {} | {} |", names(TRANSITIONS, phase), names(UNDER_SUPERVISION, phase));
         }
         text
     }
@@ -62,6 +91,7 @@ mod tests {
             assert_eq!(TRANSITIONS.iter().filter(|(other, _)| other == phase).count(), 1, "{phase}");
             assert!(!next.contains(phase), "{phase}");
         }
-        assert!(allows(Pending, Creating) && !allows(Failed, Started) && !allows(Phase::Stopped, Started));
+        assert!(allows(Pending, Creating) && !allows(Failed, Started) && !allows(Stopped, Started));
+        assert!(allows_under_supervision(Failed, Started) && !allows_under_supervision(Stopped, Ready));
     }
 }

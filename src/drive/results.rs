@@ -1,9 +1,11 @@
 //! What became of the calls about components: made, started, stopped, removed; or failed, and then what.
 
+use std::collections::BTreeMap;
+
 use super::driver::Driver;
 use super::input::Call;
 use super::retry::{ATTEMPTS, pause};
-use crate::engine::{EngineError, ErrorKind, ObservedContainer, Status, labels};
+use crate::engine::{ContainerState, Endpoint, EngineError, ErrorKind, ObservedContainer, Status, labels};
 use crate::event::{EventKind, Outcome, Phase};
 use crate::names::{ComponentName, ContainerId};
 
@@ -23,13 +25,14 @@ impl Driver {
                 let run = self.options.run.clone();
                 let image_id =
                     self.nodes.get(name).and_then(|node| self.image_id_of(node)).unwrap_or_default().to_owned();
+                let networks = self.endpoints_of(name);
                 if let Some(node) = self.nodes.get_mut(name).filter(|_| !is_known) {
                     let replaced = node.containers.iter().find(|c| c.name == node.component.container_name);
                     let container_name = match replaced {
                         Some(old) => labels::replacement_name(old.id.short(), &node.component.container_name),
                         None => node.component.container_name.clone(),
                     };
-                    let fresh = fresh_container(&node.component, id, container_name, image_id, &run);
+                    let fresh = fresh_container(&node.component, id, container_name, image_id, &run, networks);
                     node.containers.retain(|container| container.id != fresh.id);
                     node.containers.insert(0, fresh);
                     node.baseline = None;
@@ -48,6 +51,21 @@ impl Driver {
                 self.call_failed(name, &error);
             }
         }
+    }
+
+    /// Where a container of the component is right after its creation, by the names of the networks.
+    fn endpoints_of(&self, name: &ComponentName) -> BTreeMap<String, Endpoint> {
+        let Some(node) = self.nodes.get(name) else { return BTreeMap::new() };
+        let addresses = self.addressing.as_ref().and_then(|addressing| addressing.addresses.get(name));
+        let endpoint = |key| {
+            let network = self.networks.get(key)?.network.as_ref()?;
+            let fixed_address = addresses.and_then(|all| all.get(key)).copied();
+            Some((
+                network.name.clone(),
+                Endpoint { network_id: network.id.clone(), fixed_address, ..Endpoint::default() },
+            ))
+        };
+        node.component.spec.networks.keys().filter_map(endpoint).collect()
     }
 
     /// What a create call tells at its end is news only as long as nothing newer was seen.
@@ -188,8 +206,8 @@ fn fresh_container(
     name: String,
     image_id: String,
     run: &str,
+    networks: BTreeMap<String, Endpoint>,
 ) -> ObservedContainer {
-    use crate::engine::{ContainerState, labels};
     let labels = [
         (labels::CONFIG_HASH.to_owned(), component.config_hash.clone()),
         (labels::COMPOSE_SERVICE.to_owned(), component.service.to_string()),
@@ -212,10 +230,10 @@ fn fresh_container(
             restart_count: 0,
             health: None,
         },
-        networks: std::collections::BTreeMap::new(),
+        networks,
         ports: Vec::new(),
         extra_hosts: Vec::new(),
-        anonymous_volumes: std::collections::BTreeMap::new(),
+        anonymous_volumes: BTreeMap::new(),
         created_at: None,
         host_network: false,
         lost_network: false,

@@ -1,6 +1,8 @@
 //! Names, addresses, and connections to peers that aren't there yet.
 
-use crate::support::{TestCluster, http_get, http_services};
+use convoke::engine::Engine;
+
+use crate::support::{TestCluster, http_get, http_services, with_engine};
 
 /// A number in a line that the test image logs: `connected db:8080 in 1 ms, at 274 ms`.
 #[track_caller]
@@ -105,4 +107,21 @@ fn a_name_owned_by_several_is_left_to_dns() {
     let (status, answer) = http_get(&cluster.address("client", 8080), "/resolve?name=web");
     let both = ["web-1", "web-2"].map(|one| cluster.address(one, 0).replace(":0", ""));
     assert!(status == 200 && both.iter().any(|address| answer.starts_with(address)), "{answer}, not of {both:?}");
+}
+
+#[test]
+fn one_that_was_taken_off_its_network_while_it_was_stopped_gets_its_address_back() {
+    let cluster = TestCluster::new(&http_services(&[("web", ""), ("db", "")]));
+    cluster.ok(&["up"]);
+    let before = cluster.container("db");
+    let fixed = |at: &convoke::engine::ObservedContainer| at.networks.values().next().and_then(|at| at.fixed_address);
+    cluster.ok(&["stop", "db"]);
+    let network = before.networks.values().next().unwrap().network_id.clone();
+    with_engine(async |engine| engine.disconnect(&network, &before.name).await.unwrap());
+    assert_eq!(cluster.container("db").networks.len(), 0);
+    // The engine couldn't start it so.
+    cluster.ok(&["start", "db"]);
+    let after = cluster.container("db");
+    assert_eq!((&after.id, fixed(&after)), (&before.id, fixed(&before)));
+    assert!(fixed(&after).is_some());
 }

@@ -22,6 +22,7 @@ mod engine_faults;
 mod engines;
 mod failures;
 mod files;
+mod flood;
 mod gates;
 mod interop;
 mod interruption;

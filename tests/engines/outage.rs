@@ -57,6 +57,31 @@ fn crashed_during_up_it_becomes_ready_all_the_same() {
     assert_ready_in_spite_of(OwnEngine::crash);
 }
 
+#[test]
+fn restarted_beside_its_containers_during_up_it_becomes_ready_all_the_same() {
+    assert_ready_in_spite_of(OwnEngine::bounce);
+}
+
+#[test]
+fn restarted_beside_its_containers_nobody_is_touched_and_losses_are_seen_as_before() {
+    let (cluster, engine) = five("200ms");
+    let mut run = cluster.begin(&["--format", "json", "supervise"]);
+    run.wait_for("cluster_ready");
+    let before = cluster.identities();
+    engine.bounce();
+    cluster.ok(&["up"]).says(&["nothing was started"]);
+    assert_eq!(cluster.identities(), before);
+    cluster.ok(&["chaos", "kill", "plain"]);
+    run.wait_for("recovery_planned");
+    cluster.wait_until("all run again", all_run);
+    let others = |all: Vec<(String, String, String)>| -> Vec<_> {
+        all.into_iter().filter(|(name, ..)| name != "plain").collect()
+    };
+    assert_eq!(others(cluster.identities()), others(before));
+    run.signal("INT");
+    run.end().exits(0);
+}
+
 /// `CONVOKE_RESTARTS` says at how many moments, spread over the time of a start.
 #[test]
 fn restarted_at_any_moment_of_up_it_becomes_ready_all_the_same() {

@@ -43,6 +43,11 @@ impl OwnEngine {
         self.start();
     }
 
+    /// The same with live-restore: its containers go on.
+    pub(crate) fn bounce(&self) {
+        self.run("bounce");
+    }
+
     /// Kills the engine, then all that it ran, as a power cut does; starts it again.
     pub(crate) fn crash(&self) {
         let file = format!("/tmp/convoke-engine-{}/pid", self.name);

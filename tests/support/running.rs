@@ -38,6 +38,11 @@ impl Running {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// Its process number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it wrote so far.
     pub(crate) fn so_far(&self) -> String {
         format!("{}{}", self.out.text(), self.err.text())

@@ -133,7 +133,7 @@ pub(super) async fn watched(
     let end = tokio::time::timeout(LIMIT, run).await.expect("a run ends").continue_value()?;
     let (outcome, steps, running_here) = (end.outcome, end.steps, end.running_here);
     let ran = Ran { outcome, events, steps, running_here, took: engine.now() - began };
-    ran.follows_the_phase_machine();
+    ran.follows(machine::allows);
     Some(ran)
 }
 
@@ -189,10 +189,11 @@ impl Ran {
         self.transitions().into_iter().map(|(component, _, to)| (component, to)).collect()
     }
 
+    /// Fails if a change of phase isn't one of the phase machine's.
     #[track_caller]
-    fn follows_the_phase_machine(&self) {
+    pub(super) fn follows(&self, allows: impl Fn(Phase, Phase) -> bool) {
         for (component, from, to) in self.transitions() {
-            assert!(machine::allows(from, to), "{component}: {from} -> {to}\n{}", self.story());
+            assert!(allows(from, to), "{component}: {from} -> {to}\n{}", self.story());
         }
     }
 

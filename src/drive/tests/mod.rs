@@ -12,5 +12,7 @@ mod rolling;
 mod start;
 mod stopping;
 mod supervised;
+mod supervised_engine;
+mod supervised_orders;
 mod trouble;
 mod vigil;

@@ -7,10 +7,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::harness::*;
 use crate::cluster::Cluster;
 use crate::drive::driver::{Driver, Options};
+use crate::drive::machine;
 use crate::drive::shell::{self, Desk};
 use crate::drive::supervise::{Order, Want};
+use crate::engine::ObservedContainer;
 use crate::engine::fake::FakeEngine;
 use crate::event::{Event, EventKind, Phase};
+use crate::names::ContainerId;
 use crate::probe::fake::FakeProber;
 
 /// Gives leave at once, unless somebody else is said to work.
@@ -162,5 +165,24 @@ pub(super) async fn supervise_with(
     };
     let (end, ()) = tokio::join!(run, tale);
     let took = engine.now() - began;
-    Ran { outcome: end.outcome, events: vigil.events(), steps: end.steps, running_here: end.running_here, took }
+    let ran =
+        Ran { outcome: end.outcome, events: vigil.events(), steps: end.steps, running_here: end.running_here, took };
+    ran.follows(machine::allows_under_supervision);
+    ran
+}
+
+/// The component's container.
+pub(super) fn find(engine: &FakeEngine, component: &str) -> ObservedContainer {
+    let all = engine.containers();
+    all.into_iter().find(|container| container.component == name(component)).expect("it has a container")
+}
+
+pub(super) fn three() -> Cluster {
+    cluster([http("a"), http("b"), checked("c")])
+}
+
+/// Ids and start times of all but one.
+pub(super) fn others(engine: &FakeEngine, but: &str) -> Vec<(ContainerId, Option<jiff::Timestamp>)> {
+    let others = engine.containers().into_iter().filter(|at| at.component != name(but));
+    others.map(|at| (at.id, at.state.started_at)).collect()
 }

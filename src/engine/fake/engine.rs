@@ -219,21 +219,6 @@ impl FakeEngine {
         });
     }
 
-    /// Somebody takes the component's container off its networks.
-    pub fn cut_off(&self, component: &str) {
-        self.with(|world| {
-            let cut: Vec<_> = world
-                .containers
-                .values()
-                .filter(|at| at.component().is_some_and(|is| is.as_str() == component))
-                .flat_map(|at| at.endpoints.iter().map(|on| (at.id.clone(), on.network_id.clone())).collect::<Vec<_>>())
-                .collect();
-            for (container, network) in cut {
-                world.take_off(&container, &network);
-            }
-        });
-    }
-
     /// A network goes on counting a container that is gone, as 20.10 does after many removals at once.
     pub fn leave_behind(&self, network: &str, container: &str) {
         self.with(|world| world.leave_behind(network, container));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::engine::FakeEngine;
 use super::world::World;
 use crate::engine::{CreateNetwork, labels};
+use crate::names::ContainerId;
 
 /// What somebody does by hand to a container of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub enum Meddling {
     Pause,
     /// `docker unpause`.
     Unpause,
+    /// `docker network disconnect`, of each network.
+    CutOff,
 }
 
 /// The grace that `docker stop` gives unless told otherwise.
@@ -85,6 +88,10 @@ impl World {
                 Meddling::Remove => self.begin_removal(&id, false, Duration::from_millis(30)).map(|_| ()),
                 Meddling::Pause => self.pause(&id),
                 Meddling::Unpause => self.unpause(&id),
+                Meddling::CutOff => {
+                    self.cut_off(&id);
+                    Ok(())
+                }
                 Meddling::Restart => {
                     let stopped = self.ask_to_stop(&id, Duration::ZERO);
                     self.after(RESTART_PAUSE, move |world| _ = world.start_container(&id));
@@ -93,5 +100,12 @@ impl World {
             };
         }
         self.dirty = true;
+    }
+
+    fn cut_off(&mut self, container: &ContainerId) {
+        let endpoints = self.containers.get(container).map(|at| at.endpoints.clone()).unwrap_or_default();
+        for endpoint in endpoints {
+            self.take_off(container, &endpoint.network_id);
+        }
     }
 }

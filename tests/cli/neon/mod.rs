@@ -5,6 +5,7 @@ mod faults;
 mod plane;
 mod starts;
 mod story;
+mod supervised;
 
 use plane::Plane;
 use story::Story;

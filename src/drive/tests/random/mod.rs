@@ -41,7 +41,7 @@ const REGRESSIONS: &[(&str, &str)] = &[
     ),
     ("251@2", "a `down` that another `up` undid all the time failed without a word"),
     (
-        "500",
+        "500@3",
         "a component that ran, and had another container by the next list, stayed started until that was started too",
     ),
     ("1694@2", "a container that a list had shown in removal counted as made when the create call's answer came"),
@@ -50,7 +50,7 @@ const REGRESSIONS: &[(&str, &str)] = &[
         "the end of a component that another `up` had started was a failure, when it ended with the engine's restart",
     ),
     (
-        "1983",
+        "1983@3",
         "two networks of one name that two `up` had made stayed, since either had a container, and nothing started",
     ),
 ];

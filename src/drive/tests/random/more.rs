@@ -66,6 +66,15 @@ pub(super) fn draw_third(dice: &mut Dice, scene: &mut Scenario, behaviours: &mut
     }
 }
 
+/// What the fourth edition adds: somebody takes containers off their networks.
+pub(super) fn draw_fourth(dice: &mut Dice, scene: &mut Scenario) {
+    let names: Vec<ComponentName> = scene.cluster.components.keys().cloned().collect();
+    if dice.percent(25) {
+        scene.meddling.extend((0..dice.from(1, 3)).map(|_| (dice.ms(4000), dice.pick(&names), Meddling::CutOff)));
+        scene.may_fail = true;
+    }
+}
+
 /// Names that differ from ours in little, and labels that are nearly ours.
 fn strangers(scene: &mut Scenario) {
     let engine = scene.engine.clone();

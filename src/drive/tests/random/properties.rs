@@ -129,6 +129,15 @@ pub(super) fn one_container_for_each(scene: &Scenario) {
     assert_eq!(there, wanted, "{scene}");
 }
 
+/// In the end everyone who runs is on each of its networks.
+pub(super) fn everyone_is_on_its_networks(scene: &Scenario) {
+    for container in scene.engine.containers() {
+        let Some(component) = scene.cluster.components.get(&container.component) else { continue };
+        let wanted = if component.completes { 0 } else { component.spec.networks.len() };
+        assert!(container.networks.len() >= wanted, "{scene}: {} is on {:?}", container.name, container.networks);
+    }
+}
+
 /// What runs with the configuration that is wanted now is never stopped or removed by `up`: here are those that it ran
 /// before, and the calls since.
 pub(super) fn no_healthy_container_is_touched(scene: &Scenario, before: &[ContainerId], calls_before: usize) {

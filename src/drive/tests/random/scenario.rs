@@ -23,7 +23,7 @@ pub(super) struct Seed {
 }
 
 /// The present edition.
-pub(super) const EDITION: u8 = 3;
+pub(super) const EDITION: u8 = 4;
 
 /// What is played.
 pub(super) struct Scenario {
@@ -171,6 +171,9 @@ pub(super) fn draw(seed: Seed) -> Scenario {
     }
     if seed.edition > 2 {
         more::draw_third(&mut Dice::new(seed.number ^ 0x5EED_0003), &mut scene, &mut behaviours);
+    }
+    if seed.edition > 3 {
+        more::draw_fourth(&mut Dice::new(seed.number ^ 0x5EED_0004), &mut scene);
     }
     for (name, behaviour) in behaviours {
         scene.engine = scene.engine.behave(name.as_str(), behaviour);

@@ -197,6 +197,7 @@ async fn nothing_is_touched(scene: &Scenario) {
     assert!(made.is_empty(), "{scene}: {made:?}");
     assert_eq!(before, fingerprint(&scene.engine), "{scene}");
     properties::one_container_for_each(scene);
+    properties::everyone_is_on_its_networks(scene);
 }
 
 /// `stop`, then `start` by the labels alone: the same containers run again.

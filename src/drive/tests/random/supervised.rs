@@ -8,6 +8,7 @@ use super::scenario::{Scenario, Seed, draw};
 use crate::drive::tests::harness::*;
 use crate::drive::tests::vigil::{Vigil, supervise_with};
 use crate::engine::Engine;
+use crate::engine::fake::Meddling;
 use crate::event::{EventKind, Outcome};
 
 /// Once faults are over, no call of old takes effect after this time.
@@ -75,7 +76,7 @@ async fn vandalise(seed: Seed, scene: &Scenario) {
             }
             0 => _ = scene.engine.remove(&container.id, true).await,
             1 => _ = scene.engine.pause(&container.id).await,
-            2 => scene.engine.cut_off(container.component.as_str()),
+            2 => scene.engine.meddle(container.component.as_str(), Meddling::CutOff),
             _ => _ = scene.engine.stop(&container.id, secs(1)).await,
         }
     }
