@@ -81,7 +81,10 @@ fn events(run: &Running) -> Vec<Event> {
 fn is_ready_again(events: &[Event], victims: &[&str]) -> bool {
     let lost = |victim: &str| {
         events.iter().position(|event| match &event.kind {
-            EventKind::RecoveryPlanned { component, .. } => component.as_str() == victim,
+            // One that needs the other may have ended before that was ready: it is started again without further ado.
+            EventKind::RecoveryPlanned { component, .. } | EventKind::Exited { component, .. } => {
+                component.as_str() == victim
+            }
             _ => false,
         })
     };
