@@ -12,6 +12,9 @@ case ${1:-1000} in
   *[!0-9]*) die "usage: $0 [NUMBER] | seed SEED" ;;
   *) export CONVOKE_SEEDS=${1:-1000} ;;
 esac
+# Many seeds are worth an optimised build.
+profile=()
+if [[ ${CONVOKE_SEEDS:-0} -gt 2000 ]]; then profile=(--release); fi
 # What a seed that fails says is enough to replay it.
 export RUST_BACKTRACE=${RUST_BACKTRACE:-0}
-exec cargo test --locked --lib -- --exact --nocapture drive::tests::random::any_cluster_converges_on_a_bad_day
+exec cargo test --locked "${profile[@]}" --lib -- --exact --nocapture drive::tests::random::any_cluster_converges_on_a_bad_day
