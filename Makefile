@@ -20,8 +20,8 @@ images: setup engine ## Make the images of the templates and the tests
 build: setup ## Build convoke
 	cargo build --locked
 
-demo: build engine ## Start Neon's storage plane at once (simulated), restart it, compare with a start in order
-	@scripts/images.sh postgres neon-sim
+demo: build engine ## Start Neon at once (simulated), restart it, compare with a start in order
+	@scripts/images.sh postgres neon-sim control-plane
 	@scripts/demo.sh target/debug/convoke
 
 demo-etcd: build engine ## Start three etcd members that need each other, look at them, remove them

@@ -13,6 +13,7 @@ pub mod engine;
 pub mod event;
 pub mod mask;
 pub mod names;
+pub mod neon;
 pub mod plan;
 pub mod probe;
 pub mod report;

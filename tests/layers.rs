@@ -5,9 +5,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const LAYERS: [&str; 14] = [
+const LAYERS: [&str; 15] = [
     "names", "units", "mask", "event", "compose", "template", "cluster", "engine", "plan", "probe", "drive", "store",
-    "report", "cli",
+    "report", "neon", "cli",
 ];
 
 fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) {

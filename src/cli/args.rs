@@ -189,6 +189,8 @@ pub enum Command {
     /// Wait for the end of a process, then remove its ephemeral cluster
     #[command(hide = true)]
     WatchOwner(WatchOwner),
+    /// Neon: branches, endpoints, tenants, pageservers of a cluster of the template neon
+    Neon(super::neon::Neon),
     /// Check what convoke needs: the engine, the way to containers, the state directory
     Doctor,
     /// Print a completion script for a shell

@@ -9,6 +9,7 @@ pub mod run;
 
 mod chaos;
 mod config;
+mod connect;
 mod desk;
 mod doctor;
 mod down;
@@ -19,6 +20,7 @@ mod history;
 mod interrupt;
 mod logs;
 mod manual;
+mod neon;
 mod owner;
 mod pidfd;
 mod plan;

@@ -10,7 +10,7 @@ use super::error::{FAILED, INTERRUPTED};
 use super::interrupt::Interrupts;
 use super::session::Session;
 use super::{
-    CliError, chaos, config, doctor, down, ephemeral, exec, gc, logs, manual, port, ps, render, report, restart,
+    CliError, chaos, config, doctor, down, ephemeral, exec, gc, logs, manual, neon, port, ps, render, report, restart,
     supervise, templates, up,
 };
 use crate::report::Printer;
@@ -92,6 +92,7 @@ async fn dispatch(cli: Cli, printer: &Printer, interrupts: &Interrupts) -> u8 {
         Command::Chaos(args) => chaos::run(&session, args).await,
         Command::Gc(args) => gc::run(&session, args).await,
         Command::WatchOwner(args) => ephemeral::clean_up(&session, args).await,
+        Command::Neon(args) => neon::run(&session, args).await,
         Command::Doctor => doctor::run(&session).await,
         Command::Completions { shell } => Ok(manual::completions(&session, shell)),
         Command::Man { folder } => manual::pages(&session, folder.as_deref()),

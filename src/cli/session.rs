@@ -149,7 +149,7 @@ pub(super) fn choose(observed: &Observed, wanted: &[String]) -> Result<Vec<Compo
 const NAME_LIMIT: Duration = Duration::from_secs(2);
 
 /// Where published ports are reached: 127.0.0.1 for a local engine, its host for a remote one.
-async fn engine_host(info: &EngineInfo) -> IpAddr {
+pub(super) async fn engine_host(info: &EngineInfo) -> IpAddr {
     let host = info.address.strip_prefix("tcp://").and_then(|rest| rest.rsplit_once(':')).map(|(host, _)| host);
     let local = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     let Some(host) = host else { return local };

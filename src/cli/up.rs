@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::{OnFailure, Up, Waiting};
+use super::connect;
 use super::ephemeral::{self, Held};
 use super::error::{CliError, INTERRUPTED};
 use super::session::{Session, now_text, run_id};
@@ -74,8 +75,14 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
         remove_orphans: args.making.remove_orphans,
         ..basic_options(&store, &engine)
     };
+    super::neon::provide_image(&engine, &cluster).await?;
     let watchers = Watchers::begin(session, &store, &masker(&cluster));
-    bring_up(session, engine, cluster, options, &args.waiting, watchers).await
+    let lines = connect::Lines::of(&cluster, masker(&cluster));
+    let code = bring_up(session, engine.clone(), cluster, options, &args.waiting, watchers).await?;
+    if code == 0 {
+        lines.show(session, &engine).await;
+    }
+    Ok(code)
 }
 
 /// Makes the cluster one that goes when its owner does; the label's value. If that is now, the run is cut short.

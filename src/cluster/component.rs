@@ -79,6 +79,8 @@ pub struct Component {
     pub depends_on_label: String,
     /// Expected time from start to ready, if the template gives a hint: used to order starts on the first run.
     pub boot_hint: Option<Duration>,
+    /// What to type to use it; `{PORT}` stands for where that port is published.
+    pub connect: Option<String>,
     /// Hex SHA-256 over everything whose change needs a new container; probes, needs, gates, entries and addresses are not in it.
     pub config_hash: String,
     /// Short digests of its parts (see [`super::config_parts`]): they tell which of them changed.

@@ -219,6 +219,8 @@ pub struct ServiceConvoke {
     pub completes: Option<bool>,
     /// How long its own boot takes, as a hint for the order of starts.
     pub boot: Option<Duration>,
+    /// What to type to use it, shown when the cluster is ready.
+    pub connect: Option<String>,
 }
 
 /// How to build an image.

@@ -210,6 +210,17 @@ pub fn preview(preview: &Preview, theme: Theme) -> String {
     lines.join("\n")
 }
 
+/// Any table with a header; `empty` where it has no rows. No line end after the last line.
+#[must_use]
+pub fn listing(header: &[&str], rows: &[Vec<String>], empty: &str, theme: Theme) -> String {
+    if rows.is_empty() {
+        return empty.to_owned();
+    }
+    let mut lines = aligned(header, rows);
+    lines[0] = theme.paint(DIM, &lines[0]);
+    lines.join("\n")
+}
+
 /// The table of `report --list`; no line end after the last line.
 #[must_use]
 pub fn runs(rows: &[RunRow], theme: Theme) -> String {

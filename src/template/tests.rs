@@ -187,10 +187,10 @@ fn a_template_may_refuse_parameters_in_its_own_words() {
 #[test]
 fn neon_has_as_many_nodes_as_asked_for_and_no_gates() {
     let loaded = load(&built_in("neon", &[("pageservers", "3"), ("safekeepers", "5"), ("images", "sim")]));
-    assert_eq!(loaded.project.services.len(), 3 + 3 + 5);
+    assert_eq!(loaded.project.services.len(), 3 + 3 + 5 + 3);
     assert!(loaded.project.services.values().all(|service| service.depends_on.is_empty()));
     let smallest = load(&built_in("neon", &[("pageservers", "1"), ("safekeepers", "1")]));
-    assert_eq!(smallest.project.services.len(), 5);
+    assert_eq!(smallest.project.services.len(), 8);
     let two = find("neon", &[]).unwrap().render(&set(&[("safekeepers", "2")])).unwrap_err();
     assert!(two.to_string().contains("safekeepers must be 1, or 3 and more"), "{two}");
 }

@@ -156,7 +156,8 @@ fn compose_takes_the_template_neon() {
         let text = cluster.ok(&["render", "neon", "--set", set, "--set", "pageservers=3"]).out;
         cluster.write("compose.yaml", &text);
         let ran = compose.run_in(cluster.path(), &cluster, &[], &["config", "--services"]);
-        assert_eq!((ran.code, ran.out.lines().count()), (0, 9), "{ran}");
+        // With endpoint storage, control plane and an endpoint.
+        assert_eq!((ran.code, ran.out.lines().count()), (0, 12), "{ran}");
     }
 }
 

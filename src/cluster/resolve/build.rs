@@ -126,6 +126,7 @@ fn component(name: &ServiceName, service: &Service, member: &Member, common: &Co
         completes: waits.awaited || service.convoke.completes == Some(true),
         depends_on_label: waits.label.clone(),
         boot_hint: service.convoke.boot,
+        connect: service.convoke.connect.clone(),
         config_hash: String::new(),
         config_parts: String::new(),
         secrets: common.secrets.clone(),

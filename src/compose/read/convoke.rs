@@ -36,6 +36,7 @@ impl Reader {
             owner: fields.read_or_default(self, "owner", Self::owners),
             completes: fields.read(self, "completes", Self::boolean),
             boot: fields.read(self, "boot", Self::duration),
+            connect: fields.read(self, "connect", Self::filled),
         };
         fields.finish(self, &[]);
         convoke

@@ -6,6 +6,7 @@ mod plane;
 mod starts;
 mod story;
 mod supervised;
+mod whole;
 
 use plane::Plane;
 use story::Story;

@@ -57,7 +57,10 @@ impl Plane {
         let cluster = TestCluster::without_file();
         let (set_pageservers, set_safekeepers) =
             (format!("pageservers={pageservers}"), format!("safekeepers={safekeepers}"));
-        let args = ["render", "neon", "--set", "images=sim", "--set", &set_pageservers, "--set", &set_safekeepers];
+        // Without computes: what is tested here is the storage.
+        let sets = ["images=sim", "endpoints=", &set_pageservers, &set_safekeepers];
+        let mut args = vec!["render", "neon"];
+        args.extend(sets.iter().flat_map(|set| ["--set", set]));
         let text = cluster.ok(&args).out;
         cluster.write("compose.yaml", &text);
         let mut components = vec!["storage-broker".to_owned(), DATABASE.to_owned(), CONTROLLER.to_owned()];

@@ -14,10 +14,10 @@ fn everything_starts_at_once_and_restarts_at_once_with_a_tenant() {
     let plane = Plane::new(2, 3);
     let up = plane.up();
     up.exits(0);
-    assert_eq!(up.entered(Phase::Ready).len(), 8, "{up}");
+    assert_eq!(up.entered(Phase::Ready).len(), 10, "{up}");
     assert!(!Story::of(&up).has_gates(), "{up}");
     let starts = plane.cluster.json(&["report"])["starts"].clone();
-    assert_eq!((&starts["calls"], &starts["waited"]), (&8.into(), &serde_json::json!([])), "{starts}");
+    assert_eq!((&starts["calls"], &starts["waited"]), (&10.into(), &serde_json::json!([])), "{starts}");
     plane.populate();
     let before = plane.tenant_is_on();
 

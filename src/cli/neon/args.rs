@@ -1,0 +1,302 @@
+//! What can be typed after `convoke neon`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::neon::ids::{BranchName, EndpointName, Lsn, TenantId, TimelineId};
+
+/// `convoke neon`
+#[derive(Debug, Clone, Args)]
+pub struct Neon {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: NeonCommand,
+}
+
+/// The commands.
+#[derive(Debug, Clone, Subcommand)]
+pub enum NeonCommand {
+    /// One screen: pageservers, shards, safekeepers, endpoints
+    Status,
+    /// Open psql on an endpoint; in a container if this machine has no psql
+    Psql(Psql),
+    /// Endpoints: Postgres on a branch
+    Endpoint {
+        /// What to do.
+        #[command(subcommand)]
+        command: EndpointCommand,
+    },
+    /// Tenants: separate sets of branches
+    Tenant {
+        /// What to do.
+        #[command(subcommand)]
+        command: TenantCommand,
+    },
+    /// Timelines, which is what branches are
+    Timeline {
+        /// What to do.
+        #[command(subcommand)]
+        command: TimelineCommand,
+    },
+    /// Pageservers, as the storage controller sees them
+    Node {
+        /// What to do.
+        #[command(subcommand)]
+        command: NodeCommand,
+    },
+    /// Parts of a tenant
+    Shard {
+        /// What to do.
+        #[command(subcommand)]
+        command: ShardCommand,
+    },
+    /// Safekeepers, as the storage controller sees them
+    Safekeeper {
+        /// What to do.
+        #[command(subcommand)]
+        command: SafekeeperCommand,
+    },
+    /// Run the control plane: what its container does
+    #[command(hide = true)]
+    ControlPlane(ControlPlane),
+    /// Make the image of the control plane from a static convoke, and load it into the engine
+    #[command(hide = true)]
+    Image {
+        /// The program; without it, this one if it is static
+        binary: Option<PathBuf>,
+    },
+}
+
+/// `convoke neon psql`
+#[derive(Debug, Clone, Args)]
+pub struct Psql {
+    /// The endpoint
+    #[arg(default_value = "main")]
+    pub endpoint: EndpointName,
+    /// Arguments for psql, such as -c 'select 1'
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+    pub arguments: Vec<String>,
+}
+
+/// Which tenant.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct OfTenant {
+    /// The tenant; without it the default one
+    #[arg(long = "tenant-id", value_name = "ID")]
+    pub tenant: Option<TenantId>,
+}
+
+/// `convoke neon endpoint`
+#[derive(Debug, Clone, Subcommand)]
+pub enum EndpointCommand {
+    /// Show all endpoints
+    List,
+    /// Make an endpoint, start it, and wait until it takes queries
+    Create(EndpointCreate),
+    /// Start an endpoint that was stopped
+    Start(EndpointOf),
+    /// Stop an endpoint cleanly
+    Stop(EndpointOf),
+    /// Tell a running endpoint where its pageservers and safekeepers are now
+    Reconfigure(EndpointOf),
+    /// Stop an endpoint and remove it; its data stays in the branch
+    Destroy(EndpointOf),
+    /// Open psql on it
+    Psql(Psql),
+}
+
+/// An endpoint.
+#[derive(Debug, Clone, Args)]
+pub struct EndpointOf {
+    /// The endpoint
+    pub endpoint: EndpointName,
+}
+
+/// `convoke neon endpoint create`
+#[derive(Debug, Clone, Args)]
+pub struct EndpointCreate {
+    /// Its name
+    pub endpoint: EndpointName,
+    /// Whose data.
+    #[command(flatten)]
+    pub of: OfTenant,
+    /// The branch, by name or by its timeline's id; without it the one with the endpoint's name
+    #[arg(long = "branch-name", visible_alias = "branch", value_name = "BRANCH")]
+    pub branch: Option<String>,
+    /// Read only, as the branch was at this position
+    #[arg(long, value_name = "LSN", conflicts_with = "hot_standby")]
+    pub lsn: Option<Lsn>,
+    /// Read only, following the primary
+    #[arg(long)]
+    pub hot_standby: bool,
+    /// Even if the branch has a primary already: one of them will be fenced off
+    #[arg(long)]
+    pub allow_multiple: bool,
+}
+
+/// `convoke neon tenant`
+#[derive(Debug, Clone, Subcommand)]
+pub enum TenantCommand {
+    /// Show all tenants
+    List,
+    /// Make a tenant with a branch main
+    Create(TenantCreate),
+    /// Delete a tenant and all its data
+    Delete {
+        /// The tenant
+        tenant: TenantId,
+    },
+    /// Make a tenant the one that is meant where none is named
+    SetDefault {
+        /// The tenant
+        tenant: TenantId,
+    },
+}
+
+/// `convoke neon tenant create`
+#[derive(Debug, Clone, Args)]
+pub struct TenantCreate {
+    /// Its id; without it a new one
+    #[arg(long = "tenant-id", value_name = "ID")]
+    pub tenant: Option<TenantId>,
+    /// The id of its branch main; without it a new one
+    #[arg(long = "timeline-id", value_name = "ID")]
+    pub timeline: Option<TimelineId>,
+    /// A setting of the tenant; may be given several times
+    #[arg(short = 'c', value_name = "KEY:VALUE")]
+    pub config: Vec<String>,
+    /// Postgres' major version
+    #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u32).range(14..=17))]
+    pub pg_version: Option<u32>,
+    /// Make it the default one
+    #[arg(long)]
+    pub set_default: bool,
+    /// Into how many shards it is divided
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub shard_count: u8,
+    /// How many pages go to one shard before the next
+    #[arg(long, value_name = "PAGES")]
+    pub shard_stripe_size: Option<u32>,
+    /// How many places it wants, such as '{"Attached":1}'
+    #[arg(long, value_name = "JSON")]
+    pub placement_policy: Option<String>,
+}
+
+/// `convoke neon timeline`
+#[derive(Debug, Clone, Subcommand)]
+pub enum TimelineCommand {
+    /// Show the branches of a tenant as a tree
+    List(OfTenant),
+    /// Make a branch with a fresh database
+    Create {
+        /// Its name
+        #[arg(long = "branch-name", value_name = "NAME")]
+        branch: BranchName,
+        /// Its timeline's id; without it a new one
+        #[arg(long = "timeline-id", value_name = "ID")]
+        timeline: Option<TimelineId>,
+        /// Postgres' major version
+        #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u32).range(14..=17))]
+        pg_version: Option<u32>,
+        /// Whose.
+        #[command(flatten)]
+        of: OfTenant,
+    },
+    /// Make a branch of another one
+    Branch {
+        /// Its name
+        #[arg(long = "branch-name", value_name = "NAME")]
+        branch: BranchName,
+        /// Its timeline's id; without it a new one
+        #[arg(long = "timeline-id", value_name = "ID")]
+        timeline: Option<TimelineId>,
+        /// The other one, by name or by its timeline's id
+        #[arg(long = "ancestor-branch-name", value_name = "BRANCH", default_value = "main")]
+        ancestor: String,
+        /// As it was there; without it as it is
+        #[arg(long = "ancestor-start-lsn", value_name = "LSN")]
+        at: Option<Lsn>,
+        /// Whose.
+        #[command(flatten)]
+        of: OfTenant,
+    },
+    /// Delete a branch and its data
+    Delete {
+        /// The branch, by name or by its timeline's id
+        branch: String,
+        /// Whose.
+        #[command(flatten)]
+        of: OfTenant,
+    },
+}
+
+/// `convoke neon node`
+#[derive(Debug, Clone, Subcommand)]
+pub enum NodeCommand {
+    /// Show all pageservers
+    List,
+    /// Move what a pageserver has to others, and wait for that
+    Drain {
+        /// Its number
+        node: u64,
+    },
+    /// Bring a pageserver its share back, and wait for that
+    Fill {
+        /// Its number
+        node: u64,
+    },
+}
+
+/// `convoke neon shard`
+#[derive(Debug, Clone, Subcommand)]
+pub enum ShardCommand {
+    /// Divide a tenant into more shards
+    Split {
+        /// How many it has afterwards
+        #[arg(long = "shard-count", value_name = "N")]
+        count: u8,
+        /// In pages; only for a tenant without shards
+        #[arg(long = "stripe-size", value_name = "PAGES")]
+        stripe_size: Option<u32>,
+        /// Whose.
+        #[command(flatten)]
+        of: OfTenant,
+    },
+    /// Move a shard to another pageserver
+    Migrate {
+        /// The shard, such as <tenant> or <tenant>-0002; without it the default tenant's only one
+        #[arg(long = "tenant-shard-id", value_name = "ID")]
+        shard: Option<String>,
+        /// The pageserver's number
+        #[arg(long)]
+        node: u64,
+        /// Warm the new place up first, and come back at once
+        #[arg(long)]
+        prewarm: bool,
+    },
+}
+
+/// `convoke neon safekeeper`
+#[derive(Debug, Clone, Subcommand)]
+pub enum SafekeeperCommand {
+    /// Show all safekeepers
+    List,
+}
+
+/// `convoke neon control-plane`
+#[derive(Debug, Clone, Args)]
+pub struct ControlPlane {
+    /// Settings, as the template writes them
+    #[arg(long, default_value = "/etc/convoke/neon.json")]
+    pub config: PathBuf,
+    /// Where it keeps everything
+    #[arg(long, default_value = "/data")]
+    pub data: PathBuf,
+    /// Where it puts the public key for others
+    #[arg(long)]
+    pub public_key: Option<PathBuf>,
+    /// Prints the token for its API and ends
+    #[arg(long)]
+    pub print_token: bool,
+}

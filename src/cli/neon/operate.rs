@@ -1,0 +1,203 @@
+//! What the storage controller can do: nodes, shards, safekeepers; and everything on one screen.
+
+use std::time::Duration;
+
+use hyper::Method;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::super::error::{CliError, INTERRUPTED};
+use super::super::session::Session;
+use super::args::{NodeCommand, OfTenant, SafekeeperCommand, ShardCommand};
+use super::endpoint;
+use super::link::Link;
+use super::tenant::{json, tenants_table};
+use crate::neon::api::TenantView;
+use crate::neon::ids::TenantId;
+use crate::neon::wire::{Node, Safekeeper, ShardDescription};
+use crate::report::table;
+
+/// Moving everything off a pageserver, or back.
+const MOVING: Duration = Duration::from_secs(600);
+const POLL: Duration = Duration::from_millis(250);
+
+pub(super) async fn status(session: &Session) -> Result<u8, CliError> {
+    let link = Link::open(session).await?;
+    let overview = link.overview().await?;
+    let nodes = nodes(&link).await?;
+    let safekeepers = safekeepers(&link).await?;
+    let tenants: Vec<TenantView> = link.get("/v1/tenants").await?;
+    if session.global.is_json() {
+        let all = json!({ "control_plane": overview, "nodes": nodes, "safekeepers": safekeepers, "tenants": tenants });
+        return json(session, &all);
+    }
+    let printer = &session.printer;
+    match &overview.waits_for {
+        None => printer.result(format_args!("cluster {}: ready", link.cluster)),
+        Some(what) => printer.result(format_args!("cluster {}: not ready: {what}", link.cluster)),
+    }
+    printer.result(format_args!("\n{}", nodes_table(session, &nodes)));
+    printer.result(format_args!("\n{}", safekeepers_table(session, &safekeepers)));
+    printer.result(format_args!("\n{}", tenants_table(session, &tenants)));
+    printer.result(format_args!("\n{}", endpoint::endpoints(session, &link, &overview.endpoints)));
+    Ok(0)
+}
+
+async fn nodes(link: &Link) -> Result<Vec<Node>, CliError> {
+    link.controller(Method::GET, "/control/v1/node", None::<&()>).await
+}
+
+async fn safekeepers(link: &Link) -> Result<Vec<Safekeeper>, CliError> {
+    link.controller(Method::GET, "/control/v1/safekeeper", None::<&()>).await
+}
+
+fn nodes_table(session: &Session, nodes: &[Node]) -> String {
+    let header = ["PAGESERVER", "AVAILABILITY", "SCHEDULING", "ZONE", "ADDRESS"];
+    let row = |node: &Node| {
+        vec![
+            node.id.to_string(),
+            node.availability.clone(),
+            node.scheduling.clone(),
+            node.availability_zone_id.clone().unwrap_or_default(),
+            format!("{}:{}", node.listen_pg_addr, node.listen_pg_port),
+        ]
+    };
+    table::listing(&header, &nodes.iter().map(row).collect::<Vec<_>>(), "no pageservers", session.printer.out_theme())
+}
+
+fn safekeepers_table(session: &Session, safekeepers: &[Safekeeper]) -> String {
+    let header = ["SAFEKEEPER", "SCHEDULING", "ZONE", "ADDRESS"];
+    let row = |at: &Safekeeper| {
+        let address = format!("{}:{}", at.host, at.port);
+        vec![at.id.to_string(), at.scheduling_policy.clone(), at.availability_zone_id.clone(), address]
+    };
+    let rows: Vec<_> = safekeepers.iter().map(row).collect();
+    table::listing(&header, &rows, "no safekeepers", session.printer.out_theme())
+}
+
+pub(super) async fn node(session: &Session, command: NodeCommand) -> Result<u8, CliError> {
+    let link = Link::open(session).await?;
+    match command {
+        NodeCommand::List => {
+            let nodes = nodes(&link).await?;
+            if session.global.is_json() {
+                return json(session, &nodes);
+            }
+            session.printer.result(nodes_table(session, &nodes));
+            Ok(0)
+        }
+        NodeCommand::Drain { node } => moved(session, &link, node, "drain").await,
+        NodeCommand::Fill { node } => {
+            let now = find(&link, node).await?;
+            // A drain ends in this state, in which nothing may be brought back.
+            if now.scheduling == "PauseForRestart" {
+                let body = json!({ "node_id": node, "scheduling": "Active" });
+                link.controller::<Value>(Method::PUT, &format!("/control/v1/node/{node}/config"), Some(&body)).await?;
+            }
+            moved(session, &link, node, "fill").await
+        }
+    }
+}
+
+async fn find(link: &Link, node: u64) -> Result<Node, CliError> {
+    let nodes = nodes(link).await?;
+    let there: Vec<String> = nodes.iter().map(|node| node.id.to_string()).collect();
+    nodes.into_iter().find(|known| known.id == node).ok_or_else(|| {
+        CliError::input(format!("there is no pageserver {node}")).hint(format!("one of {}", there.join(", ")))
+    })
+}
+
+/// Begins a drain or a fill, and waits until the controller is done with it.
+async fn moved(session: &Session, link: &Link, node: u64, what: &str) -> Result<u8, CliError> {
+    find(link, node).await?;
+    let path = format!("/control/v1/node/{node}/{what}");
+    link.controller::<Value>(Method::PUT, &path, None::<&()>).await?;
+    let begun = Instant::now();
+    loop {
+        let scheduling = find(link, node).await?.scheduling;
+        if scheduling != "Draining" && scheduling != "Filling" {
+            session.printer.result(format_args!("pageserver {node}: {what} is done, scheduling {scheduling}"));
+            return Ok(0);
+        }
+        if begun.elapsed() > MOVING {
+            return Err(CliError::failed(format!(
+                "pageserver {node} is still {scheduling} after {} s",
+                MOVING.as_secs()
+            ))
+            .hint("convoke neon status shows what moves; it goes on"));
+        }
+        tokio::select! {
+            () = session.interrupts.after(1) => return Ok(INTERRUPTED),
+            () = sleep(POLL) => {}
+        }
+    }
+}
+
+/// The tenant that is meant.
+async fn tenant_id(link: &Link, of: OfTenant) -> Result<TenantId, CliError> {
+    if let Some(tenant) = of.tenant {
+        return Ok(tenant);
+    }
+    let default = link.overview().await?.default_tenant;
+    default.ok_or_else(|| CliError::input("there is no default tenant").hint("--tenant-id ID"))
+}
+
+pub(super) async fn shard(session: &Session, command: ShardCommand) -> Result<u8, CliError> {
+    let link = Link::open(session).await?;
+    match command {
+        ShardCommand::Split { count, stripe_size, of } => {
+            let tenant = tenant_id(&link, of).await?;
+            // 3 would be taken, and is of no use.
+            if !count.is_power_of_two() {
+                return Err(CliError::input(format!("{count} shards: it must be a power of two")));
+            }
+            let body = json!({ "new_shard_count": count, "new_stripe_size": stripe_size });
+            let path = format!("/control/v1/tenant/{tenant}/shard_split");
+            let made: Value = link.controller(Method::PUT, &path, Some(&body)).await?;
+            let shards: Vec<&str> =
+                made["new_shards"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            session.printer.result(format_args!("tenant {tenant} has {count} shards: {}", shards.join(" ")));
+        }
+        ShardCommand::Migrate { shard, node, prewarm } => {
+            find(&link, node).await?;
+            let shard = match shard {
+                Some(shard) => shard,
+                None => only_shard(&link).await?,
+            };
+            let config = json!({ "override_scheduler": true, "prewarm": prewarm });
+            let body = json!({ "node_id": node, "migration_config": config });
+            let path = format!("/control/v1/tenant/{shard}/migrate");
+            link.controller::<Value>(Method::PUT, &path, Some(&body)).await?;
+            let how = if prewarm { "moves to" } else { "is on" };
+            session.printer.result(format_args!("shard {shard} {how} pageserver {node}"));
+        }
+    }
+    Ok(0)
+}
+
+/// Of the default tenant, if it has just one.
+async fn only_shard(link: &Link) -> Result<String, CliError> {
+    let tenant = tenant_id(link, OfTenant { tenant: None }).await?;
+    let tenants: Vec<TenantView> = link.get("/v1/tenants").await?;
+    let found = tenants.into_iter().find(|view| view.description.tenant_id == tenant);
+    let shards: Vec<ShardDescription> = found.map(|view| view.description.shards).unwrap_or_default();
+    match shards.as_slice() {
+        [shard] => Ok(shard.tenant_shard_id.clone()),
+        shards => {
+            let names: Vec<&str> = shards.iter().map(|shard| shard.tenant_shard_id.as_str()).collect();
+            Err(CliError::input(format!("tenant {tenant} has {} shards", shards.len()))
+                .hint(format!("--tenant-shard-id, one of {}", names.join(", "))))
+        }
+    }
+}
+
+pub(super) async fn safekeeper(session: &Session, command: SafekeeperCommand) -> Result<u8, CliError> {
+    let SafekeeperCommand::List = command;
+    let link = Link::open(session).await?;
+    let safekeepers = safekeepers(&link).await?;
+    if session.global.is_json() {
+        return json(session, &safekeepers);
+    }
+    session.printer.result(safekeepers_table(session, &safekeepers));
+    Ok(0)
+}
