@@ -21,7 +21,7 @@ build: setup ## Build convoke
 	cargo build --locked
 
 demo: build engine ## Start Neon at once (simulated), restart it, compare with a start in order
-	@scripts/images.sh postgres neon-sim control-plane
+	@scripts/images.sh postgres neon-sim
 	@scripts/demo.sh target/debug/convoke
 
 demo-etcd: build engine ## Start three etcd members that need each other, look at them, remove them

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Makes the images that the templates and the tests use, each only if it isn't there or out of date.
-# usage: images.sh [base] [busybox] [etcd] [postgres] [neon-sim] [control-plane] [probe-target]     (all, if none is named)
+# usage: images.sh [base] [busybox] [etcd] [postgres] [neon-sim] [probe-target]     (all, if none is named)
+#        images.sh control-plane     which convoke makes by itself when it is needed
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$here")
 # shellcheck source=scripts/lib.sh
@@ -28,18 +29,13 @@ busybox() { from_base convoke-test/busybox:latest "$root/images/busybox"; }
 etcd() { from_base convoke/etcd:3.4 "$root/images/etcd"; }
 postgres() { from_base convoke/postgres:15 "$root/images/postgres"; }
 
-# static_program PACKAGE: a program of the workspace, linked statically.
-static_program() {
-  # With --target, the flag is for the program alone and not for the macros that run while building.
-  (cd "$root" && RUSTFLAGS='-C target-feature=+crt-static' \
-    cargo build --quiet --profile image --package "$1" --bin "$1" --target "$PLATFORM")
-}
-
-# static_image PACKAGE REPOSITORY: packed by its own archive.sh.
+# static_image PACKAGE REPOSITORY: a program of the workspace, linked statically and packed by its own archive.sh.
 static_image() {
   local package=$1 repository=$2 out="$root/target/images" binary="$root/target/$PLATFORM/image/$1"
   mkdir -p "$out"
-  static_program "$package"
+  # With --target, the flag is for the program alone and not for the macros that run while building.
+  (cd "$root" && RUSTFLAGS='-C target-feature=+crt-static' \
+    cargo build --quiet --profile image --package "$package" --target "$PLATFORM")
   "$root/images/$package/archive.sh" "$binary" "$out/$package.tar"
   local there=yes tags=0 config tag
   while read -r config tag || [[ -n $config ]]; do
@@ -61,15 +57,15 @@ static_image() {
 probe-target() { static_image probe-target convoke-test/probe-target; }
 neon-sim() { static_image neon-sim convoke/neon-sim; }
 
-# convoke itself, which packs and loads itself; the engine is asked before anything is sent.
+# The program that `make build`, the tests and the demo have. It packs and loads itself.
 control-plane() {
-  static_program convoke
-  say "image $("$root/target/$PLATFORM/image/convoke" neon image) is there"
+  (cd "$root" && cargo build --quiet --locked)
+  say "image $("${inside[@]}" "$root/target/debug/convoke" neon image) is there"
 }
 
 need curl curl ca-certificates
 engine_answers || die "no engine answers at ${DOCKER_HOST:-unix:///var/run/docker.sock}; make engine helps"
-if [[ $# == 0 ]]; then set -- probe-target base busybox etcd postgres neon-sim control-plane; fi
+if [[ $# == 0 ]]; then set -- probe-target base busybox etcd postgres neon-sim; fi
 for image in "$@"; do
   case $image in
     base | busybox | etcd | postgres | neon-sim | control-plane | probe-target) "$image" ;;

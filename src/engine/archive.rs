@@ -98,6 +98,8 @@ pub struct ScratchImage {
     pub health: Option<HealthCheck>,
     /// Labels.
     pub labels: Vec<(String, String)>,
+    /// The processor that its programs are for, such as `aarch64`; None: this program's own.
+    pub architecture: Option<String>,
 }
 
 /// A file, directory or symbolic link of an image.
@@ -235,7 +237,7 @@ impl ScratchImage {
         let labels: Map<String, Value> = self.labels.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
         put("Labels", labels.into(), !self.labels.is_empty());
         json!({
-            "architecture": architecture(),
+            "architecture": self.architecture.as_deref().map_or_else(own_architecture, architecture),
             "os": "linux",
             "created": "1970-01-01T00:00:00Z",
             "config": config,
@@ -261,9 +263,14 @@ fn nanos(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Go's word for the processor that this program was built for; its images hold programs built alike.
-fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
+/// Images hold programs built as this one was, unless something else is said.
+fn own_architecture() -> &'static str {
+    architecture(std::env::consts::ARCH)
+}
+
+/// Go's word for a processor.
+fn architecture(name: &str) -> &str {
+    match name {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
         other => other,

@@ -27,6 +27,8 @@ pub struct EngineInfo {
     pub cpus: usize,
     /// Operating system text, such as `Debian GNU/Linux 12 (bookworm)` or `Docker Desktop`.
     pub operating_system: String,
+    /// Its processor, such as `x86_64` or `aarch64`.
+    pub architecture: String,
     /// Memory of its machine in bytes.
     pub memory: u64,
 }
@@ -270,6 +272,8 @@ pub struct ImageInfo {
     pub volumes: Vec<String>,
     /// Ports that it declares.
     pub exposed: Vec<u16>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Something that happened to a container of the cluster. Only a hint: the container is inspected for the truth.

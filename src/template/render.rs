@@ -148,13 +148,13 @@ fn to_jinja(value: &Value) -> minijinja::Value {
     }
 }
 
-/// Every `{{ … }}` is quoted, macros and blocks that were captured aside, which are text of the template itself.
 /// A value as JSON text, for files that hold it: text like any other, which is quoted where it stands.
 fn json(value: minijinja::Value) -> Result<String, minijinja::Error> {
     serde_json::to_string(&value)
         .map_err(|error| minijinja::Error::new(minijinja::ErrorKind::BadSerialization, error.to_string()))
 }
 
+/// Every `{{ … }}` is quoted, macros and blocks that were captured aside, which are text of the template itself.
 fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Json);

@@ -60,10 +60,10 @@ pub enum NeonCommand {
     /// Run the control plane: what its container does
     #[command(hide = true)]
     ControlPlane(ControlPlane),
-    /// Make the image of the control plane from a static convoke, and load it into the engine
+    /// Make the image of the control plane from convoke itself, and load it into the engine
     #[command(hide = true)]
     Image {
-        /// The program; without it, this one if it is static
+        /// The program; without it, convoke-linux-ARCHITECTURE beside this one, else this one
         binary: Option<PathBuf>,
     },
 }

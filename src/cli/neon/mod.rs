@@ -5,6 +5,7 @@ mod endpoint;
 mod image;
 mod link;
 mod operate;
+mod program;
 mod psql;
 mod tenant;
 

@@ -188,6 +188,7 @@ fn engine_info(address: &Address, api: ApiVersion, version: &SystemVersion, info
         is_local: is_local(address, &operating_system, info.name.as_deref().unwrap_or_default(), &ours),
         cpus: info.ncpu.and_then(|count| usize::try_from(count).ok()).unwrap_or(1).max(1),
         operating_system,
+        architecture: info.architecture.clone().unwrap_or_default(),
         memory: info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0),
     }
 }

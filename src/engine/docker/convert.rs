@@ -228,6 +228,7 @@ pub(super) fn image(inspected: ImageInspect) -> ImageInfo {
         health: config.healthcheck.and_then(|check| health_check(&check)),
         volumes,
         exposed,
+        labels: config.labels.unwrap_or_default().into_iter().collect(),
     }
 }
 
