@@ -237,7 +237,7 @@ impl ScratchImage {
         let labels: Map<String, Value> = self.labels.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
         put("Labels", labels.into(), !self.labels.is_empty());
         json!({
-            "architecture": self.architecture.as_deref().map_or_else(own_architecture, architecture),
+            "architecture": architecture(self.architecture.as_deref().unwrap_or(std::env::consts::ARCH)),
             "os": "linux",
             "created": "1970-01-01T00:00:00Z",
             "config": config,
@@ -261,11 +261,6 @@ fn health(check: &HealthCheck) -> Value {
 
 fn nanos(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Images hold programs built as this one was, unless something else is said.
-fn own_architecture() -> &'static str {
-    architecture(std::env::consts::ARCH)
 }
 
 /// Go's word for a processor.
