@@ -47,7 +47,7 @@ fn a_database_that_never_comes_is_named_by_the_controller() {
         "storage-controller-db is started: tcp :5432: connection refused",
         "Database not yet available, waiting...",
         "pageserver-1 and storage-controller wait for each other",
-        "missing: pageserver-1, storage-controller, storage-controller-db",
+        "missing: control-plane, pageserver-1, storage-controller, storage-controller-db",
     ]);
     assert!(up.all().lines().any(|line| line.contains("storage-controller is") && line.contains(DATABASE)), "{up}");
 }
@@ -57,7 +57,8 @@ fn a_pageserver_without_an_availability_zone_is_told_by_its_log() {
     let plane = Plane::new(1, 1);
     plane.cluster.edit(r#", "availability_zone_id": "zone-1""#, "");
     let up = plane.cluster.run(&["up", "--timeout", "8s"]);
-    up.exits(3).says(&["pageserver-1: ", "exit code 101", "no availability zone", "missing: pageserver-1"]);
+    // The control plane has no pageserver to make its tenant on.
+    up.exits(3).says(&["pageserver-1: ", "exit code 101", "no availability zone", "missing: control-plane, pageserver-1"]);
 }
 
 #[test]
