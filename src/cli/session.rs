@@ -182,7 +182,6 @@ mod tests {
             is_local: false,
             cpus: 1,
             operating_system: String::new(),
-            architecture: String::new(),
             memory: 0,
         };
         engine_host(&info).await.to_string()

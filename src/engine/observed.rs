@@ -27,8 +27,6 @@ pub struct EngineInfo {
     pub cpus: usize,
     /// Operating system text, such as `Debian GNU/Linux 12 (bookworm)` or `Docker Desktop`.
     pub operating_system: String,
-    /// Its processor, such as `x86_64` or `aarch64`.
-    pub architecture: String,
     /// Memory of its machine in bytes.
     pub memory: u64,
 }

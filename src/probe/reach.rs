@@ -368,7 +368,6 @@ mod tests {
             is_local,
             cpus: 2,
             operating_system: operating_system.into(),
-            architecture: "x86_64".into(),
             memory: 0,
         };
         Reach::new(mode, &info, ENGINE)

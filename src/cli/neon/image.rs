@@ -63,7 +63,7 @@ pub(super) async fn make(session: &Session, given: Option<PathBuf>) -> Result<u8
 
 /// The processor of the engine's machine, in Rust's word.
 fn architecture(engine: &DockerEngine) -> String {
-    match engine.known_info().architecture.as_str() {
+    match engine.architecture() {
         "amd64" => "x86_64".to_owned(),
         "arm64" => "aarch64".to_owned(),
         "" => std::env::consts::ARCH.to_owned(),

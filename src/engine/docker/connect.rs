@@ -73,6 +73,7 @@ pub(super) struct Inner {
     pub(super) address: Address,
     pub(super) api: ApiVersion,
     pub(super) info: EngineInfo,
+    architecture: String,
     pub(super) pools: Vec<AddressPool>,
     pub(super) credentials: Credentials,
     /// Names of the containers seen so far, so that errors name a component rather than an id.
@@ -107,6 +108,7 @@ impl DockerEngine {
         let inner = Inner {
             info: engine_info(&address, api, &version, &info),
             pools: pools_of(&info),
+            architecture: info.architecture.unwrap_or_default(),
             credentials: Credentials::read(around.docker_config().as_deref()),
             names: Mutex::default(),
             docker,
@@ -120,6 +122,12 @@ impl DockerEngine {
     #[must_use]
     pub fn known_info(&self) -> &EngineInfo {
         &self.inner.info
+    }
+
+    /// The processor of its machine, in its own word: `x86_64`, `aarch64`, `arm64` …
+    #[must_use]
+    pub fn architecture(&self) -> &str {
+        &self.inner.architecture
     }
 
     pub(super) fn docker(&self) -> &Docker {
@@ -188,7 +196,6 @@ fn engine_info(address: &Address, api: ApiVersion, version: &SystemVersion, info
         is_local: is_local(address, &operating_system, info.name.as_deref().unwrap_or_default(), &ours),
         cpus: info.ncpu.and_then(|count| usize::try_from(count).ok()).unwrap_or(1).max(1),
         operating_system,
-        architecture: info.architecture.clone().unwrap_or_default(),
         memory: info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0),
     }
 }

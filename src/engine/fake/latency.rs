@@ -50,7 +50,6 @@ pub(super) fn engine_info() -> EngineInfo {
         is_local: true,
         cpus: 2,
         operating_system: "a test".to_owned(),
-        architecture: std::env::consts::ARCH.to_owned(),
         memory: 8 << 30,
     }
 }

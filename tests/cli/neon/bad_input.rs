@@ -58,7 +58,12 @@ fn a_pageserver_without_an_availability_zone_is_told_by_its_log() {
     plane.cluster.edit(r#", "availability_zone_id": "zone-1""#, "");
     let up = plane.cluster.run(&["up", "--timeout", "8s"]);
     // The control plane has no pageserver to make its tenant on.
-    up.exits(3).says(&["pageserver-1: ", "exit code 101", "no availability zone", "missing: control-plane, pageserver-1"]);
+    up.exits(3).says(&[
+        "pageserver-1: ",
+        "exit code 101",
+        "no availability zone",
+        "missing: control-plane, pageserver-1",
+    ]);
 }
 
 #[test]
