@@ -213,15 +213,21 @@ impl Work<'_> {
             Ok(observed) => leftovers(cluster, &observed, &self.rules(&observed)),
             Err(error) => return fail(found, error.to_string()),
         };
-        let mut rows = Vec::new();
-        for leftover in found {
+        let is_still = |leftover: &Leftover| {
             let is_ours = matches!(leftover.kind, Kind::State | Kind::Note);
-            let removed = if is_ours || still.iter().any(|one| one.id == leftover.id && one.kind == leftover.kind) {
-                self.remove(&leftover, store.as_ref()).await
-            } else {
-                Err("it isn't left over any more".to_owned())
-            };
-            rows.push(Row { removed: removed.is_ok(), error: removed.err(), leftover });
+            is_ours || still.iter().any(|one| one.id == leftover.id && one.kind == leftover.kind)
+        };
+        let mut rows = Vec::new();
+        // Networks are free once containers are gone, and so on; those of a kind go together.
+        for kind in [Kind::Container, Kind::Network, Kind::Volume, Kind::Note, Kind::State] {
+            let removals = found.iter().filter(|one| one.kind == kind).cloned().map(async |leftover| {
+                let removed = match is_still(&leftover) {
+                    true => self.remove(&leftover, store.as_ref()).await,
+                    false => Err("it isn't left over any more".to_owned()),
+                };
+                Row { removed: removed.is_ok(), error: removed.err(), leftover }
+            });
+            rows.extend(futures::future::join_all(removals).await);
         }
         rows
     }

@@ -130,13 +130,20 @@ impl Driver {
             (Some(_), Some((old, _))) => Next::Retire(Box::new(old.clone())),
             (Some(current), None) if current.name != node.component.container_name => Next::Rename(current.id.clone()),
             // Never by what may be old: a job that ran meanwhile would run twice.
-            (Some(current), None) if !is_news_due && node.wants_start(current) => {
-                let id = current.id.clone();
-                if self.network_without(node, current).is_some() { Next::Connect(id) } else { Next::Start(id) }
-            }
+            (Some(current), None) if !is_news_due && node.wants_start(current) => self.next_to_start(node, current),
             (Some(current), None) if !is_news_due => self.repair(name, node, current),
             _ => Next::Nothing,
         }
+    }
+
+    /// Nobody starts without its networks.
+    fn next_to_start(&self, node: &Node, current: &ObservedContainer) -> Next {
+        let id = current.id.clone();
+        if !self.lacks_network(node) || (self.options.from_labels && self.network_without(node, current).is_none()) {
+            return Next::Start(id);
+        }
+        // One that is gone is made first.
+        if self.network_without(node, current).is_some() { Next::Connect(id) } else { Next::Nothing }
     }
 
     /// What helps one that runs: a call to put it back on its network, in any run; the rest is for supervised ones, and

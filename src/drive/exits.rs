@@ -122,19 +122,20 @@ impl Driver {
         Some(early.at + CYCLE_PAUSE * pause)
     }
 
-    /// Whether `peer` declares, directly or through others, that it needs `name`, and is as far as it gets without it:
-    /// its process runs, or it exited early itself.
+    /// Whether `peer` declares, directly or through others, that it needs `name`, and all of these are as far as they get
+    /// without it: their processes run, or exited early themselves. One whose restart the engine puts off is waited for.
     fn waits_in_turn(&self, peer: &Node, name: &ComponentName) -> bool {
+        let is_as_far = |node: &Node| node.is_running || node.early_exit.is_some();
         let mut seen = std::collections::BTreeSet::new();
-        let mut todo: Vec<&ComponentName> = peer.peers().collect();
-        while let Some(next) = todo.pop() {
-            if next == name {
-                return peer.is_running || peer.early_exit.is_some();
-            }
-            if seen.insert(next)
-                && let Some(node) = self.nodes.get(next)
-            {
-                todo.extend(node.peers());
+        let mut todo: Vec<&Node> = [peer].into_iter().filter(|peer| is_as_far(peer)).collect();
+        while let Some(node) = todo.pop() {
+            for next in node.peers() {
+                if next == name {
+                    return true;
+                }
+                if seen.insert(next) {
+                    todo.extend(self.nodes.get(next).filter(|node| is_as_far(node)));
+                }
             }
         }
         false

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::driver::Driver;
 use super::input::Call;
+use super::node::Node;
 use super::retry::{ATTEMPTS, Retry};
 use crate::cluster::Network;
 use crate::engine::{
@@ -105,13 +106,14 @@ impl Driver {
         }
     }
 
-    /// Makes networks and volumes that some component's creation needs.
+    /// Makes networks and volumes that some component's creation or start needs.
     pub(super) fn advance_objects(&mut self) {
         if self.observed.is_none() || self.options.from_labels {
             return;
         }
-        let creating = self.selected().any(|(name, node)| !self.is_held(name) && self.needs_container(node));
-        if !creating {
+        let needs = |node: &Node| self.needs_container(node) || (!node.is_running && self.lacks_network(node));
+        let is_needed = self.selected().any(|(name, node)| !self.is_held(name) && needs(node));
+        if !is_needed {
             return;
         }
         for key in self.cluster.networks.keys().cloned().collect::<Vec<_>>() {

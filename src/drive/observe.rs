@@ -272,8 +272,10 @@ impl Driver {
             }
             Status::Paused => {
                 self.reflect_running(name, &container, is_first);
-                // What it answered before says nothing of later.
-                self.unpass_ready(name, "it is paused".into());
+                // What it answered before says nothing of later. Said once: its probe is asked at once again.
+                if self.nodes.get(name).is_some_and(|node| node.phase != Phase::Unhealthy) {
+                    self.unpass_ready(name, "it is paused".into());
+                }
             }
             Status::Restarting => self.reflect_restarting(name, &container),
             Status::Exited | Status::Dead | Status::Removing => self.reflect_ended(name, &container),

@@ -27,6 +27,13 @@ impl Driver {
         })
     }
 
+    /// Whether the component's container isn't on one of its networks, which may be gone as well.
+    pub(super) fn lacks_network(&self, node: &Node) -> bool {
+        let Some(container) = self.standing(node).current else { return false };
+        let names = node.component.spec.networks.keys().filter_map(|key| self.cluster.networks.get(key));
+        names.into_iter().any(|network| !container.networks.contains_key(&network.engine_name))
+    }
+
     /// Puts it back. Its address is the one that its peers know.
     pub(super) fn reconnect(&mut self, name: &ComponentName, id: ContainerId) {
         self.hand_out_addresses();

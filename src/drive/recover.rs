@@ -27,6 +27,8 @@ pub const UNHEALTHY_FOR: Duration = Duration::from_secs(10);
 pub struct Care {
     /// How often in a row it was brought back.
     pub(super) attempts: u32,
+    /// When the next time has come; None: it has come already, or none is planned.
+    pub(super) due: Option<Duration>,
     /// What is wrong with it while it runs, and was taken in.
     pub(super) fault: Option<Fault>,
     /// A call of ours ends its run: that is no loss.
@@ -97,6 +99,10 @@ impl Driver {
     pub(super) fn plan_recovery(&mut self, name: &ComponentName, why: &str, hint: Option<String>) {
         let (now, of) = (self.now, self.options.attempts);
         let Some(node) = self.nodes.get_mut(name) else { return };
+        if node.care.due.is_some_and(|due| now < due) {
+            // Another thing is wrong with it, or is said to be: one attempt is for all of them.
+            return;
+        }
         node.care.attempts += 1;
         node.failures_in_row = 0;
         node.tries_in_row = 0;
@@ -107,6 +113,7 @@ impl Driver {
         }
         let after = pause_before(attempt);
         node.retry_at = node.retry_at.max(now + after);
+        node.care.due = Some(now + after);
         self.wake_at(now + after);
         let why = why.to_owned();
         self.emit(EventKind::RecoveryPlanned { component: name.clone(), why, after: Stamp(after), attempt, of });

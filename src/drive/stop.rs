@@ -73,6 +73,7 @@ pub async fn stop<E: Engine>(
         is_announced: false,
         is_held: false,
         given_up: BTreeMap::new(),
+        too_late: BTreeMap::new(),
         failures: Vec::new(),
     };
     let outcome = tokio::select! {
@@ -97,8 +98,10 @@ struct Stopping<'a, E, R> {
     is_announced: bool,
     /// Somebody outside the cluster is on one of its networks: it can't be removed, however often it is tried.
     is_held: bool,
-    /// Containers that didn't end in time.
+    /// Containers that didn't end in time, and what is to be said of that.
     given_up: BTreeMap<ContainerId, Failure>,
+    /// How often each of them didn't.
+    too_late: BTreeMap<ContainerId, u32>,
     failures: Vec<Failure>,
 }
 
@@ -121,8 +124,7 @@ impl<E: Engine, R: FnMut(Event)> Stopping<'_, E, R> {
                 }
             };
             self.announce(&observed);
-            // A call without an answer may have taken effect all the same.
-            self.given_up.retain(|id, _| observed.containers.iter().any(|at| at.id == *id && is_up(at)));
+            self.reconsider(&observed);
             if !self.is_work_left(&observed) {
                 let left = self.request.aftermath.saturating_sub(self.began.elapsed());
                 if left.is_zero() {
@@ -155,6 +157,15 @@ impl<E: Engine, R: FnMut(Event)> Stopping<'_, E, R> {
                 Outcome::Failed
             }
         }
+    }
+
+    /// A call without an answer may have taken effect all the same: one that ended is removed in a second attempt, the last.
+    fn reconsider(&mut self, observed: &Observed) {
+        let too_late = &self.too_late;
+        self.given_up.retain(|id, _| {
+            let is_lost = |at: &ObservedContainer| is_up(at) || too_late.get(id).is_some_and(|times| *times > 1);
+            observed.containers.iter().any(|at| at.id == *id && is_lost(at))
+        });
     }
 
     /// Every call went well, and still there is something: somebody else makes or starts it meanwhile.
@@ -235,6 +246,7 @@ impl<E: Engine, R: FnMut(Event)> Stopping<'_, E, R> {
                                 at the engine's machine, then try again";
                     let what = error.to_string();
                     let failure = failure(Some(component), what, Some(hint.to_owned()));
+                    *self.too_late.entry(container.id.clone()).or_default() += 1;
                     self.given_up.insert(container.id, failure);
                 }
                 Ok(()) if request.remove => self.emit(EventKind::ComponentRemoved { component }),

@@ -120,6 +120,8 @@ pub(super) struct Reach {
 struct State {
     /// Whether container addresses work; None: not known yet.
     direct: Option<bool>,
+    /// Whose silence showed that they don't.
+    disproved_by: Option<ContainerId>,
     containers: HashMap<ContainerId, Seen>,
 }
 
@@ -175,6 +177,7 @@ impl Reach {
     /// The way for the next attempt at a port.
     pub(super) fn route(&self, target: &Target, port: u16) -> Route {
         let mut state = self.state();
+        state.seen(target);
         let direct_works = state.direct;
         let seen = state.seen(target);
         let route = match self.mode {
@@ -260,7 +263,10 @@ impl Reach {
     /// The container runs, and its address leads nowhere.
     pub(super) fn no_direct_way(&self, target: &Target) {
         let mut state = self.state();
-        state.direct = state.direct.or(Some(false));
+        if state.direct.is_none() {
+            state.direct = Some(false);
+            state.disproved_by = Some(target.container.clone());
+        }
         let seen = state.seen(target);
         seen.own = Some(Way::Published);
         seen.silent_since = None;
@@ -325,9 +331,16 @@ impl State {
             doubt: Doubt::NotYet,
         });
         if seen.run != target.started_at {
-            seen.run = target.started_at;
             seen.silent_since = None;
         }
+        // What the silence of an earlier run showed was perhaps that the engine was going down with it.
+        if seen.run.is_some() && target.started_at.is_some() && seen.run != target.started_at {
+            seen.own = seen.own.filter(|way| *way != Way::Published);
+            if self.disproved_by.as_ref() == Some(&target.container) {
+                (self.direct, self.disproved_by) = (None, None);
+            }
+        }
+        seen.run = target.started_at.or(seen.run);
         seen
     }
 }
@@ -458,6 +471,25 @@ mod tests {
         advance(PATIENCE).await;
         a.started_at = Some(Timestamp::MAX);
         assert!(!reach.direct_went(&a, SILENT, Instant::now()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_run_of_the_silent_one_gives_the_direct_way_another_chance() {
+        let (reach, a, b) = (auto(), target("a", None), target("b", None));
+        assert!(!reach.direct_went(&a, SILENT, Instant::now()));
+        advance(PATIENCE).await;
+        assert!(reach.direct_went(&a, SILENT, Instant::now()));
+        reach.no_direct_way(&a);
+        assert_eq!((reach.route(&a, 80), reach.route(&b, 80)), (Route::Inside, Route::Inside));
+        // The engine was going down, and has started it again; meanwhile that isn't known.
+        assert_eq!(reach.route(&Target { started_at: None, ..a.clone() }, 80), Route::NotYet);
+        let again = Target { started_at: Some(Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(9)), ..a };
+        assert_eq!((reach.route(&again, 80), reach.route(&b, 80)), (direct(true), direct(true)));
+        // That of another says nothing of it.
+        advance(PATIENCE).await;
+        reach.no_direct_way(&again);
+        let other = Target { started_at: again.started_at, ..b };
+        assert_eq!(reach.route(&other, 80), Route::Inside);
     }
 
     #[tokio::test(start_paused = true)]

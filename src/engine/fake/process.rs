@@ -11,6 +11,9 @@ use crate::names::ContainerId;
 /// What the shell says of a program that isn't there.
 const NO_PROGRAM: i64 = 127;
 
+/// What a frozen program would do is looked at again after this.
+const WHILE_FROZEN: Duration = Duration::from_millis(100);
+
 impl World {
     /// Plans what the program of a new run does, the component's `nth`.
     pub(super) fn schedule_run(&mut self, id: &ContainerId, behaviour: &Behaviour, nth: u64) {
@@ -40,8 +43,12 @@ impl World {
         self.schedule_health_check(id, run);
     }
 
-    /// Writes a line of the log, if the run is still on.
+    /// Writes a line of the log, if the run is still on; a frozen one does it when it goes on.
     pub(super) fn print(&mut self, id: &ContainerId, run: u64, source: LogSource, text: &str) {
+        if self.is_frozen(id, run) {
+            let (id, text) = (id.clone(), text.to_owned());
+            return self.after(WHILE_FROZEN, move |world| world.print(&id, run, source, &text));
+        }
         let at = self.now;
         if let Some(container) = self.in_run(id, run) {
             container.log.push(Line { at, source, text: text.to_owned() });
@@ -53,7 +60,9 @@ impl World {
         let pause = pause.max(Duration::from_millis(1));
         self.after(pause, move |world| {
             if world.in_run(&id, run).is_some() || world.is_frozen(&id, run) {
-                world.print(&id, run, LogSource::Out, &text);
+                if !world.is_frozen(&id, run) {
+                    world.print(&id, run, LogSource::Out, &text);
+                }
                 world.print_again(id, run, pause, text);
             }
         });

@@ -53,6 +53,18 @@ const REGRESSIONS: &[(&str, &str)] = &[
         "1983@3",
         "two networks of one name that two `up` had made stayed, since either had a container, and nothing started",
     ),
+    ("69", "one that was taken off its network while it didn't run was started without, which the engine can't"),
+    (
+        "7147",
+        "one that exits without its peers used up its five restarts while the engine put off the restart of one of them",
+    ),
+    ("9843", "the check of a frozen component was run again at once, over and over"),
+];
+
+/// The same of supervised runs.
+const SUPERVISED_REGRESSIONS: &[(u64, &str)] = &[
+    (1044, "a network that went while a component on it didn't run wasn't made anew, and it couldn't start"),
+    (1386, "each thing wrong with a component counted as an attempt to bring it back, though none was made meanwhile"),
 ];
 
 impl std::str::FromStr for Seed {
@@ -69,13 +81,15 @@ fn run_seed(seed: Seed) -> (String, Coverage) {
     runtime.block_on(schedule::play(seed))
 }
 
+fn supervise_seed(number: u64) -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(supervised::play(Seed { number, edition: EDITION }))
+}
+
 /// The same bad days under supervision.
 #[test]
 fn any_cluster_is_ready_again_after_a_bad_day_under_supervision() {
-    let play = |number: u64| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(supervised::play(Seed { number, edition: EDITION }))
-    };
+    let play = supervise_seed;
     if let Some(seed) = number("CONVOKE_SUPERVISED_SEED") {
         println!("{}", play(seed));
         return;
@@ -135,6 +149,14 @@ fn seeds_that_found_something_once() {
     for (seed, what) in REGRESSIONS {
         let played = catch_unwind(AssertUnwindSafe(|| run_seed(seed.parse().unwrap())));
         assert!(played.is_ok(), "make simulate SEED={seed}: {what}");
+    }
+}
+
+#[test]
+fn seeds_that_found_something_under_supervision() {
+    for (seed, what) in SUPERVISED_REGRESSIONS {
+        let played = catch_unwind(AssertUnwindSafe(|| supervise_seed(*seed)));
+        assert!(played.is_ok(), "CONVOKE_SUPERVISED_SEED={seed}: {what}");
     }
 }
 

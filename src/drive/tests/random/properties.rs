@@ -178,7 +178,9 @@ fn calls_are_bounded(scene: &Scenario) {
     let runs = if scene.company.is_some() { 2.0 } else { 1.0 };
     let components = scene.cluster.components.len() as f64;
     let bound = runs * (800.0 + scene.engine.now().as_secs_f64() * 8.0 * (1.0 + components));
-    assert!(calls < bound, "{scene}: {calls} calls, {bound} at most");
+    let mut of_each: BTreeMap<Op, u64> = BTreeMap::new();
+    scene.engine.journal().iter().for_each(|call| *of_each.entry(call.op).or_default() += 1);
+    assert!(calls < bound, "{scene}: {calls} calls, {bound} at most: {of_each:?}");
 }
 
 /// A job that ended well isn't started again; what its container's end looks like takes a moment to be known.
