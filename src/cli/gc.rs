@@ -220,12 +220,12 @@ impl Work<'_> {
         let mut rows = Vec::new();
         // Networks are free once containers are gone, and so on; those of a kind go together.
         for kind in [Kind::Container, Kind::Network, Kind::Volume, Kind::Note, Kind::State] {
-            let removals = found.iter().filter(|one| one.kind == kind).cloned().map(async |leftover| {
-                let removed = match is_still(&leftover) {
-                    true => self.remove(&leftover, store.as_ref()).await,
+            let removals = found.iter().filter(|one| one.kind == kind).map(async |leftover| {
+                let removed = match is_still(leftover) {
+                    true => self.remove(leftover, store.as_ref()).await,
                     false => Err("it isn't left over any more".to_owned()),
                 };
-                Row { removed: removed.is_ok(), error: removed.err(), leftover }
+                Row { removed: removed.is_ok(), error: removed.err(), leftover: leftover.clone() }
             });
             rows.extend(futures::future::join_all(removals).await);
         }
