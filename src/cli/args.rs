@@ -83,6 +83,8 @@ pub enum OutputFormat {
     Plain,
     /// JSON
     Json,
+    /// YAML, of `config` only
+    Yaml,
 }
 
 impl Global {
@@ -90,7 +92,7 @@ impl Global {
     #[must_use]
     pub const fn report_format(&self) -> Format {
         match self.format {
-            None => Format::Auto,
+            None | Some(OutputFormat::Yaml) => Format::Auto,
             Some(OutputFormat::Tty) => Format::Tty,
             Some(OutputFormat::Plain) => Format::Plain,
             Some(OutputFormat::Json) => Format::Json,
@@ -174,8 +176,9 @@ pub enum Command {
     Exec(Exec),
     /// Show where a component's port is published
     Port(Port),
-    /// Show the resolved cluster: what `up` would start
-    Config(Source),
+    /// Show a Compose file or template in its canonical form: merged, variables replaced, paths absolute
+    #[command(visible_alias = "convert")]
+    Config(Config),
     /// List the templates
     Templates,
     /// Print a template as plain Compose text
@@ -280,6 +283,47 @@ pub struct Supervise {
     /// Give a component up after it was brought back so often in a row
     #[arg(long, value_name = "N", default_value = "10")]
     pub attempts: u32,
+}
+
+/// `convoke config`
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// Which.
+    #[command(flatten)]
+    pub source: Source,
+    /// Show the cluster that `up` would start instead: components, addresses, probes, gates
+    #[arg(long, group = "what")]
+    pub resolved: bool,
+    /// Print the names of the services
+    #[arg(long, group = "what")]
+    pub services: bool,
+    /// Print the images
+    #[arg(long, group = "what")]
+    pub images: bool,
+    /// Print the networks
+    #[arg(long, group = "what")]
+    pub networks: bool,
+    /// Print the named volumes
+    #[arg(long, group = "what")]
+    pub volumes: bool,
+    /// Print the profiles
+    #[arg(long = "profiles", group = "what")]
+    pub list_profiles: bool,
+    /// Print the configuration hash of services, commas between; "*" for all
+    #[arg(long, value_name = "SERVICES", group = "what")]
+    pub hash: Option<String>,
+    /// Print the variables that the files refer to, with defaults
+    #[arg(long, group = "what")]
+    pub variables: bool,
+    /// Leave references to variables as they are
+    #[arg(long, conflicts_with = "what")]
+    pub no_interpolate: bool,
+    /// Leave relative paths as they are
+    #[arg(long)]
+    pub no_path_resolution: bool,
+    /// Write to a file
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// `convoke down`

@@ -1,30 +1,141 @@
-//! `convoke config`: the resolved cluster, as `up` would start it.
+//! `convoke config`: the project in Compose's canonical form, or with `--resolved` the cluster that `up` would start.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 
-use super::args::Source;
+use super::args::{Config, OutputFormat};
 use super::error::CliError;
 use super::session::Session;
-use super::source;
+use super::source::{self, Project};
 use super::watchers::masker;
 use crate::cluster::{Cluster, Component};
+use crate::compose::Reference;
+use crate::mask::Masker;
 use crate::plan::gates;
 
-pub(super) async fn run(session: &Session, args: Source) -> Result<u8, CliError> {
+pub(super) async fn run(session: &Session, args: Config) -> Result<u8, CliError> {
+    if args.resolved {
+        return resolved(session, args).await;
+    }
+    if args.variables || args.no_interpolate {
+        return raw(session, &args);
+    }
+    let project = source::project(session, &args.source)?;
+    let canonical = project.loaded.canonical(!args.no_path_resolution);
+    let text = if args.services {
+        lines(canonical.keys("services"))
+    } else if args.networks {
+        lines(canonical.keys("networks"))
+    } else if args.volumes {
+        lines(canonical.keys("volumes"))
+    } else if args.list_profiles {
+        lines(project.loaded.project.profiles().into_iter())
+    } else if args.images {
+        images(&project)
+    } else if let Some(services) = &args.hash {
+        hashes(&project, services)?
+    } else if session.global.is_json() {
+        pretty(&canonical.json())?
+    } else {
+        canonical.yaml()
+    };
+    // Parameters of a template may be secrets; those of `secrets:` aren't in the canonical form.
+    print(session, args.output.as_deref(), &Masker::new(&project.secrets).mask(text.trim_end()))
+}
+
+/// What needs no variables: their list, or the form with references left in.
+fn raw(session: &Session, args: &Config) -> Result<u8, CliError> {
+    let (canonical, references, secrets) = source::raw(session, &args.source, !args.no_path_resolution)?;
+    let is_json = session.global.is_json();
+    let text = match (args.variables, is_json) {
+        (true, true) => pretty(&references)?,
+        (true, false) => variables(&references),
+        (false, true) => pretty(&canonical.json())?,
+        (false, false) => canonical.yaml(),
+    };
+    print(session, args.output.as_deref(), &Masker::new(&secrets).mask(text.trim_end()))
+}
+
+/// The cluster as `up` would start it.
+async fn resolved(session: &Session, args: Config) -> Result<u8, CliError> {
     // Whether the engine is local decides how files get in; without one, a local one is assumed.
     let is_local = match session.connect().await {
         Ok(engine) => engine.known_info().is_local,
         Err(_) => true,
     };
-    let cluster = source::describe(session, &args, &[], is_local)?.cluster;
-    let text = if session.global.is_json() {
-        serde_json::to_string_pretty(&cluster).map_err(|error| CliError::failed(error.to_string()))?
-    } else {
-        render(&cluster)
+    let cluster = source::describe(session, &args.source, &[], is_local)?.cluster;
+    let text = match session.global.format {
+        Some(OutputFormat::Yaml) => {
+            return Err(CliError::input("--resolved has no YAML form").hint("--format json, or none for people"));
+        }
+        _ if session.global.is_json() => pretty(&cluster)?,
+        _ => render(&cluster),
     };
-    session.printer.result(masker(&cluster).mask(text.trim_end()));
+    print(session, args.output.as_deref(), &masker(&cluster).mask(text.trim_end()))
+}
+
+fn pretty(value: &impl serde::Serialize) -> Result<String, CliError> {
+    serde_json::to_string_pretty(value).map_err(|error| CliError::failed(error.to_string()))
+}
+
+fn print(session: &Session, output: Option<&Path>, text: &str) -> Result<u8, CliError> {
+    match output {
+        Some(path) => std::fs::write(path, format!("{text}\n"))
+            .map_err(|error| CliError::failed(format!("{} can't be written: {error}", path.display())))?,
+        // The question was whether there are problems.
+        None if session.global.quiet => {}
+        None if text.is_empty() => {}
+        None => session.printer.result(text),
+    }
     Ok(0)
+}
+
+fn lines<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.collect::<Vec<_>>().join("\n")
+}
+
+/// The image of every service, each once.
+fn images(project: &Project) -> String {
+    let mut images: Vec<&str> = project.cluster.components.values().map(|one| one.image.as_str()).collect();
+    images.sort_unstable();
+    images.dedup();
+    images.join("\n")
+}
+
+/// `service hash` for the services named, separated by commas; `*` for all.
+fn hashes(project: &Project, services: &str) -> Result<String, CliError> {
+    let wanted: Vec<&str> = services.split(',').map(str::trim).collect();
+    let mut hashes = std::collections::BTreeMap::new();
+    for component in project.cluster.components.values() {
+        hashes.entry(component.service.as_str()).or_insert(component.config_hash.as_str());
+    }
+    if let Some(unknown) = wanted.iter().find(|name| **name != "*" && !hashes.contains_key(**name)) {
+        let known: Vec<&str> = hashes.keys().copied().collect();
+        let error = CliError::input(format!("--hash: there is no service {unknown:?}"));
+        return Err(error.hint(format!("one of {}, or \"*\" for all", known.join(", "))));
+    }
+    let is_wanted = |name: &str| wanted.iter().any(|one| *one == "*" || *one == name);
+    let lines = hashes.iter().filter(|(name, _)| is_wanted(name)).map(|(name, hash)| format!("{name} {hash}"));
+    Ok(lines.collect::<Vec<_>>().join("\n"))
+}
+
+fn variables(references: &[Reference]) -> String {
+    let heads = ["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"].map(str::to_owned);
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let row = |one: &Reference| {
+        let required = if one.required { "yes" } else { "no" };
+        [one.name.clone(), required.to_owned(), text(&one.default), text(&one.alternate)]
+    };
+    let rows: Vec<[String; 4]> = std::iter::once(heads).chain(references.iter().map(row)).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths = [width(0), width(1), width(2)];
+    let line = |row: &[String; 4]| {
+        let [name, required, default, alternate] = row;
+        let line = format!("{name:0$}  {required:1$}  {default:2$}  {alternate}", widths[0], widths[1], widths[2]);
+        line.trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// The cluster for people: a paragraph a component.

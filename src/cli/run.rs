@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use super::args::{Cli, Command};
+use super::args::{Cli, Command, OutputFormat};
 use super::error::{FAILED, INTERRUPTED};
 use super::interrupt::Interrupts;
 use super::session::Session;
@@ -74,6 +74,11 @@ fn trace_to(printer: &Printer) {
 async fn dispatch(cli: Cli, printer: &Printer, interrupts: &Interrupts) -> u8 {
     let session =
         Session { printer: printer.clone(), interrupts: interrupts.clone(), global: cli.global, files: cli.file };
+    if session.global.format == Some(OutputFormat::Yaml) && !matches!(cli.command, Command::Config(_)) {
+        let error = CliError::input("only config prints YAML").hint("--format plain, tty or json");
+        error.print(printer);
+        return error.code;
+    }
     let result = match cli.command {
         Command::Up(args) => up::run(&session, args).await,
         Command::Down(args) => down::down(&session, args).await,

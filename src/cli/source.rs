@@ -7,7 +7,7 @@ use super::args::Source as SourceArgs;
 use super::error::CliError;
 use super::session::Session;
 use crate::cluster::{Cluster, ResolveOptions, resolve};
-use crate::compose::{self, Environment, LoadOptions, Loaded, Source};
+use crate::compose::{self, Canonical, Environment, LoadOptions, Loaded, Reference, Source};
 use crate::names::{ClusterName, ServiceName};
 use crate::template;
 
@@ -37,7 +37,8 @@ pub(super) fn describe(
     if session.all_files(&args.file).iter().any(|file| file.as_os_str() == "-") {
         reads.clear();
     }
-    let options = ResolveOptions { engine_is_local, scale: parse_scale(scale)?, secrets };
+    let scale = parse_scale(scale)?;
+    let options = ResolveOptions { engine_is_local, scale, secrets, ..ResolveOptions::default() };
     let (cluster, warnings) = resolve(&loaded, &options)?;
     for warning in loaded.warnings.iter().chain(warnings.iter()) {
         session.printer.problem(warning);
@@ -55,6 +56,45 @@ fn beside(file: &Path) -> Vec<PathBuf> {
 pub(super) fn is_found(session: &Session) -> Result<bool, CliError> {
     let env = Environment::new(environment(), &working_directory()?, &session.global.env_files);
     Ok(found_files(&env).is_ok())
+}
+
+/// A project as its files say, for those who only want to read it.
+pub(super) struct Project {
+    /// What was loaded.
+    pub(super) loaded: Loaded,
+    /// What would run.
+    pub(super) cluster: Cluster,
+    /// Values of a template's secret parameters.
+    pub(super) secrets: Vec<String>,
+}
+
+/// Loads and resolves what the arguments name, without looking for what a start needs; prints warnings.
+pub(super) fn project(session: &Session, args: &SourceArgs) -> Result<Project, CliError> {
+    let Input { sources, mut options, secrets } = input(session, args)?;
+    options.describes_only = true;
+    let loaded = compose::load(&sources, &options)?;
+    let options = ResolveOptions {
+        engine_is_local: true,
+        describes_only: true,
+        secrets: secrets.clone(),
+        ..ResolveOptions::default()
+    };
+    let (cluster, warnings) = resolve(&loaded, &options)?;
+    for warning in loaded.warnings.iter().chain(warnings.iter()) {
+        session.printer.problem(warning);
+    }
+    Ok(Project { loaded, cluster, secrets })
+}
+
+/// What the arguments name with its variables left in, those variables, and secret parameters.
+pub(super) fn raw(
+    session: &Session,
+    args: &SourceArgs,
+    resolves_paths: bool,
+) -> Result<(Canonical, Vec<Reference>, Vec<String>), CliError> {
+    let Input { sources, options, secrets } = input(session, args)?;
+    let (canonical, references) = compose::load_raw(&sources, &options, resolves_paths)?;
+    Ok((canonical, references, secrets))
 }
 
 /// What a project is loaded from.
@@ -78,7 +118,7 @@ fn input(session: &Session, args: &SourceArgs) -> Result<Input, CliError> {
         project_name: global.project.clone().filter(|name| !name.is_empty()),
         working_dir: global.project_directory.clone(),
         profiles: global.profiles.clone(),
-        services: Vec::new(),
+        ..LoadOptions::default()
     };
     if let Some(name) = &args.template {
         if !files.is_empty() {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::network::{Network, Volume};
 use super::probes::Probes;
+use crate::compose::{BuildOptions, Settings};
 use crate::names::{ClusterName, ComponentName, NetworkKey, ServiceName, VolumeKey};
 
 /// What should run.
@@ -31,6 +32,9 @@ pub struct Cluster {
     /// The process that it is removed with, for a label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ephemeral: Option<String>,
+    /// Services of the file of which no profile is switched on: their containers are left alone.
+    #[serde(default)]
+    pub switched_off: BTreeSet<ServiceName>,
 }
 
 /// Whether `depends_on` conditions hold starts back.
@@ -103,6 +107,9 @@ pub struct Build {
     pub args: BTreeMap<String, Option<String>>,
     /// Stage to build.
     pub target: Option<String>,
+    /// What else the engine is told.
+    #[serde(default, skip_serializing_if = "BuildOptions::is_default")]
+    pub options: BuildOptions,
 }
 
 /// What a container is made of, in the engine's terms. Serialised, it is the input of the configuration hash.
@@ -166,6 +173,9 @@ pub struct ContainerSpec {
     pub security_opt: Vec<String>,
     /// Platform such as `linux/amd64`.
     pub platform: Option<String>,
+    /// What goes to the engine as it is.
+    #[serde(default)]
+    pub settings: Settings,
 }
 
 /// How a component is on one network.

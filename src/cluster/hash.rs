@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::component::{Build, Component, ContainerSpec, FileContent, HostFile};
+use crate::compose::Settings;
 use crate::mask::Masker;
 
 /// Hex SHA-256 over everything whose change needs a new container: image, build, container specification, health
@@ -45,6 +46,9 @@ pub fn config_parts(component: &Component) -> String {
     if let Some(Value::Object(spec)) = parts.remove("spec") {
         parts.extend(spec);
     }
+    if let Some(Value::Object(settings)) = parts.remove("settings") {
+        parts.extend(settings);
+    }
     let has_value = |value: &Value| match value {
         Value::Null | Value::Bool(false) => false,
         Value::Array(items) => !items.is_empty(),
@@ -74,6 +78,9 @@ fn name_in_file(key: &str) -> &str {
         "health" | "health_disabled" => "healthcheck",
         "files" => "configs or secrets",
         "owners" => "owner",
+        "nano_cpus" => "cpus",
+        "device_requests" => "gpus",
+        "blkio" => "blkio_config",
         other => other,
     }
 }
@@ -124,8 +131,17 @@ fn without_passed_args(build: &Build) -> Build {
 }
 
 fn non_default(spec: &ContainerSpec) -> Value {
-    let (spec, default) = (json(spec), json(&ContainerSpec::default()));
-    match spec {
+    let mut changed = changed(json(spec), &json(&ContainerSpec::default()));
+    // Settings are many, and there will be more of them.
+    if let Some(settings) = changed.get_mut("settings") {
+        *settings = self::changed(settings.take(), &json(&Settings::default()));
+    }
+    changed
+}
+
+/// The members of an object that differ from the default's.
+fn changed(value: Value, default: &Value) -> Value {
+    match value {
         Value::Object(members) => {
             members.into_iter().filter(|(key, value)| default.get(key) != Some(value)).collect::<Map<_, _>>().into()
         }

@@ -9,6 +9,7 @@ pub mod resolve;
 #[cfg(test)]
 pub(crate) mod sample;
 
+pub use crate::compose::{Blkio, BuildOptions, Device, DeviceRequest, Logging, Settings};
 pub use component::{
     Build, Cluster, Component, ContainerSpec, FileContent, Gate, GateCondition, HostFile, Mount, MountKind,
     NetworkAttachment, PortBinding, Protocol, RestartPolicy, StartMode, Stored, Ulimit, VolumeOwner,

@@ -46,6 +46,7 @@ pub(crate) fn cluster(components: impl IntoIterator<Item = Component>) -> Cluste
         networks,
         volumes: BTreeMap::new(),
         ephemeral: None,
+        switched_off: BTreeSet::new(),
     }
 }
 

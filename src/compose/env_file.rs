@@ -29,6 +29,19 @@ pub(super) fn parse(name: &str, text: &str, variables: &Variables, out: &mut Dia
     reader.entries
 }
 
+/// Reads a file whose values are taken as they are: no quotes, no variables, no comments after them.
+pub(super) fn parse_raw(name: &str, text: &str) -> Entries {
+    let source = SourceText::new(name, "");
+    let lines = text.strip_prefix('\u{feff}').unwrap_or(text).lines().zip(1..);
+    let entry = |(line, number): (&str, u32)| {
+        let (key, value) = line.split_once('=')?;
+        let is_key = !key.trim().is_empty() && !key.trim_start().starts_with('#');
+        let at = Place::new(&source, number, 1, 1);
+        is_key.then(|| (key.trim().to_owned(), Spanned::new(Some(value.to_owned()), at)))
+    };
+    lines.filter_map(entry).collect()
+}
+
 struct Reader<'a> {
     source: Arc<SourceText>,
     variables: &'a Variables,
@@ -210,6 +223,13 @@ mod tests {
         assert_eq!(read("HOME\nB=${HOME}2\nC=$B").0.len(), 3);
         assert_eq!(read("B=1\nC=$B").0[1].1.as_deref(), Some("1"));
         assert!(read("# only\n\n  # comments\n").0.is_empty());
+    }
+
+    #[test]
+    fn raw_lines_are_taken_as_they_are() {
+        let entries = parse_raw("a.env", "A='x' # $HOME\n# B=1\n\nC=a=b\nD");
+        let entries: Vec<_> = entries.into_iter().map(|(key, value)| (key, value.value.unwrap())).collect();
+        assert_eq!(entries, [("A".to_owned(), "'x' # $HOME".to_owned()), ("C".to_owned(), "a=b".to_owned())]);
     }
 
     #[test]

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::canonical::{Canonical, Ingredients};
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::environment::Environment;
 use super::files::{Files, Scope};
 use super::interpolate::interpolate_tree;
 use super::merge::settle;
 use super::node::{Kind, Node};
+use super::paths::Paths;
 use super::raw::Project;
 use super::read::{Reader, name_of, read_limited, read_project, read_text};
 use super::references::Reference;
@@ -62,6 +64,8 @@ pub struct LoadOptions {
     pub profiles: Vec<String>,
     /// Services that are named: their profiles don't matter.
     pub services: Vec<String>,
+    /// Nothing will be started: what isn't supported is only a warning.
+    pub describes_only: bool,
 }
 
 /// What was loaded.
@@ -81,6 +85,56 @@ pub struct Loaded {
     pub variables: BTreeMap<String, String>,
     /// Variables that the files refer to, in the order of their names.
     pub references: Vec<Reference>,
+    /// All files as one.
+    tree: Node,
+}
+
+impl Loaded {
+    /// The canonical form. The content of secrets isn't in it.
+    #[must_use]
+    pub fn canonical(&self, resolves_paths: bool) -> Canonical {
+        let home = self.variables.get("HOME").filter(|home| !home.is_empty()).map(Into::into);
+        let paths = Paths { working_dir: self.working_dir.clone(), home };
+        Canonical::of(&Ingredients {
+            tree: &self.tree,
+            name: self.project.name.as_str(),
+            paths: resolves_paths.then_some(&paths),
+            project: Some(&self.project),
+            is_on: &|name, _| self.project.services.contains_key(name),
+        })
+    }
+}
+
+/// The canonical form of a project whose variables aren't replaced, and the variables that it refers to.
+///
+/// # Errors
+/// When the files can't be parsed, or what they take in can't be read.
+pub fn load_raw(
+    sources: &[Source],
+    options: &LoadOptions,
+    resolves_paths: bool,
+) -> Result<(Canonical, Vec<Reference>), Diagnostics> {
+    let Combined { tree, name, working_dir, environment, references, out, .. } = combine(sources, options, true)?;
+    let (name, _) = out.unless_errors(name)?;
+    let active = environment.profiles(&options.profiles);
+    let is_active = |profile: &str| active.iter().any(|one| one == "*" || one == profile);
+    let is_on = |name: &str, service: &Node| {
+        let profiles = match service.get("profiles").map(|profiles| &profiles.kind) {
+            Some(Kind::List(items)) => items.as_slice(),
+            _ => &[],
+        };
+        let is_named = options.services.iter().any(|one| one == name);
+        profiles.is_empty() || is_named || profiles.iter().filter_map(Node::as_text).any(is_active)
+    };
+    let paths = Paths { working_dir, home: environment.get("HOME").map(Into::into) };
+    let canonical = Canonical::of(&Ingredients {
+        tree: &tree,
+        name: name.as_ref().map_or("", ClusterName::as_str),
+        paths: resolves_paths.then_some(&paths),
+        project: None,
+        is_on: &is_on,
+    });
+    Ok((canonical, references))
 }
 
 impl fmt::Debug for Loaded {
@@ -104,17 +158,18 @@ pub fn load(sources: &[Source], options: &LoadOptions) -> Result<Loaded, Diagnos
     let causes = out.len();
     let active = environment.profiles(&options.profiles);
     reads.extend_from_slice(environment.files());
-    let mut reader = Reader { variables: environment.into_variables(), working_dir, reads, out };
+    let describes_only = options.describes_only;
+    let mut reader = Reader { variables: environment.into_variables(), working_dir, reads, out, describes_only };
     // The project's name doesn't matter if it is wrong: then there is an error.
     let name = name.or_else(|| ClusterName::new("unnamed").ok());
     let project = name.map(|name| read_project(&mut reader, &tree, name));
-    let Reader { variables, working_dir, reads, mut out } = reader;
+    let Reader { variables, working_dir, reads, mut out, .. } = reader;
     out.drop_consequences(causes);
     let files = sources.iter().filter_map(|source| source.path.clone()).collect();
     let (project, warnings) = out.unless_errors(project)?;
     let Some(mut project) = project else { return Err(problem("there is no Compose file")) };
     project.switch_off(&active, &options.services);
-    Ok(Loaded { project, warnings, working_dir, files, reads, variables, references })
+    Ok(Loaded { project, warnings, working_dir, files, reads, variables, references, tree })
 }
 
 /// All files as one tree.

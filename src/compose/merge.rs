@@ -58,9 +58,10 @@ enum Rule {
     Unique(fn(&Node) -> Option<String>),
 }
 
-fn rule(path: &[String]) -> Rule {
-    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+fn rule(whole: &[String]) -> Rule {
+    let path: Vec<&str> = whole.iter().map(String::as_str).collect();
     match path.as_slice() {
+        _ if is_extension(whole) => Rule::Replace,
         ["services", _, rest @ ..] => service_rule(rest),
         ["networks" | "volumes", _, "labels" | "driver_opts"] => Rule::Pairs,
         ["networks", _, "ipam", "config"] => Rule::Unique(subnet_identity),
@@ -87,7 +88,8 @@ fn service_rule(path: &[&str]) -> Rule {
         ["volumes"] => Rule::Unique(mount_identity),
         ["devices"] => Rule::Unique(device_identity),
         ["ports"] => Rule::Unique(port_identity),
-        ["configs" | "secrets"] => Rule::Unique(file_identity),
+        ["configs"] => Rule::Unique(config_identity),
+        ["secrets"] => Rule::Unique(secret_identity),
         ["expose" | "cap_add" | "cap_drop" | "security_opt" | "group_add" | "profiles" | "device_cgroup_rules"]
         | ["links" | "external_links" | "volumes_from"]
         | ["networks", _, "aliases" | "link_local_ips"]
@@ -103,7 +105,7 @@ fn merge_at(base: &mut Node, mut over: Node, path: &mut Vec<String>) {
         *base = over;
         return;
     }
-    if over.is_null() && !base.is_null() {
+    if over.is_null() && !base.is_null() && !is_extension(path) {
         return;
     }
     match rule {
@@ -211,6 +213,11 @@ fn text_to_map(node: &mut Node, key: &str) {
     }
 }
 
+/// Anybody's key, of which nothing is known.
+fn is_extension(path: &[String]) -> bool {
+    path.last().is_some_and(|key| key.starts_with("x-") && key != "x-convoke")
+}
+
 /// Whether both are there and are different.
 fn differ(a: Option<&Node>, b: Option<&Node>) -> bool {
     a.zip(b).is_some_and(|(a, b)| !a.says_the_same(b))
@@ -235,9 +242,19 @@ fn mount_identity(node: &Node) -> Option<String> {
     field_identity(node, "target").or_else(short)
 }
 
-/// Configs and secrets of one target replace each other; without a target the source decides.
-fn file_identity(node: &Node) -> Option<String> {
-    field_identity(node, "target").or_else(|| field_identity(node, "source")).or_else(|| text_identity(node))
+/// Configs and secrets of one path inside replace each other.
+fn config_identity(node: &Node) -> Option<String> {
+    file_identity(node, "")
+}
+
+fn secret_identity(node: &Node) -> Option<String> {
+    file_identity(node, "/run/secrets")
+}
+
+fn file_identity(node: &Node, folder: &str) -> Option<String> {
+    let path = field_identity(node, "target").or_else(|| field_identity(node, "source"));
+    let path = path.or_else(|| text_identity(node))?;
+    Some(if path.starts_with('/') { path } else { format!("{folder}/{path}") })
 }
 
 fn env_file_identity(node: &Node) -> Option<String> {

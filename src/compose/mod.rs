@@ -5,6 +5,7 @@
 //! into typed values (`read`). References between parts aren't checked here but by the resolver in
 //! [`cluster`](crate::cluster).
 
+mod canonical;
 mod diagnostic;
 mod env_file;
 mod environment;
@@ -22,6 +23,7 @@ mod raw;
 mod raw_parts;
 mod read;
 mod references;
+mod settings;
 mod shell_words;
 pub(crate) mod suggest;
 pub(crate) mod yaml;
@@ -29,10 +31,11 @@ pub(crate) mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use canonical::Canonical;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use environment::Environment;
 pub use find::{candidates, find_file, named_files};
-pub use load::{LoadOptions, Loaded, Source, load};
+pub use load::{LoadOptions, Loaded, Source, load, load_raw};
 pub(crate) use paths::Paths;
 pub use place::{Place, SourceText, Spanned};
 pub use raw::{Build, FileOrigin, FileSource, Network, Project, PullPolicy, Service, ServiceConvoke, Start, Volume};
@@ -41,4 +44,5 @@ pub use raw_parts::{
     Protocol, Restart, Test, Ulimit,
 };
 pub use references::Reference;
+pub use settings::{Blkio, BuildOptions, Device, DeviceRequest, Logging, Settings};
 pub(crate) use suggest::closest;

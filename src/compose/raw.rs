@@ -11,6 +11,7 @@ use super::place::{Place, Spanned};
 use super::raw_parts::{
     Attachment, Dependency, FileRef, Healthcheck, Mount, OwnerRule, Port, ProbeRule, Protocol, Restart, Ulimit,
 };
+use super::settings::{BuildOptions, Settings};
 use crate::names::{ClusterName, NetworkKey, ServiceName, VolumeKey};
 use crate::units::ByteSize;
 
@@ -92,7 +93,8 @@ pub struct Service {
     pub mounts: Vec<Mount>,
     /// Networks that it is on. None: not mentioned, so the default network (unless `network_mode` says otherwise).
     pub networks: Option<IndexMap<NetworkKey, Attachment>>,
-    /// `host`, `none`, `bridge` or a network of the engine. Never together with `networks`.
+    /// `host`, `none`, `bridge`, `service:NAME`, `container:NAME` or a network of the engine. Never together with
+    /// `networks`.
     pub network_mode: Option<Spanned<String>>,
     /// What it depends on.
     pub depends_on: IndexMap<ServiceName, Dependency>,
@@ -150,6 +152,12 @@ pub struct Service {
     pub pull_policy: Option<PullPolicy>,
     /// How many containers: `scale` or `deploy.replicas`. None: one.
     pub scale: Option<Spanned<u32>>,
+    /// Names of other services' containers: `service[:alias]`.
+    pub links: Vec<Spanned<String>>,
+    /// Names of containers of others: `container[:alias]`.
+    pub external_links: Vec<String>,
+    /// What goes to the engine as it is.
+    pub settings: Settings,
     /// Convoke's own keys.
     pub convoke: ServiceConvoke,
 }
@@ -199,6 +207,9 @@ impl Service {
             platform: None,
             pull_policy: None,
             scale: None,
+            links: Vec::new(),
+            external_links: Vec::new(),
+            settings: Settings::default(),
             convoke: ServiceConvoke::default(),
         }
     }
@@ -238,6 +249,8 @@ pub struct Build {
     pub args: IndexMap<String, Option<String>>,
     /// Stage to build.
     pub target: Option<String>,
+    /// What else it is told.
+    pub options: BuildOptions,
 }
 
 /// When an image is pulled.

@@ -11,7 +11,9 @@ use super::*;
 mod bad;
 mod bad_values;
 mod composed;
+mod corpus;
 mod merged;
+mod support;
 
 /// Loads texts as files of a directory that doesn't exist.
 fn load_texts(texts: &[&str]) -> Result<Loaded, Diagnostics> {
@@ -289,12 +291,70 @@ fn nearly_compose() -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(pieces.to_vec()), 0..40).prop_map(|pieces| pieces.concat())
 }
 
+/// Lines of a service, each of any key with a value of any kind, for the property test.
+fn nearly_service() -> impl Strategy<Value = Vec<String>> {
+    let keys: Vec<&str> = super::canonical::shapes::SERVICE.iter().map(|(key, _)| *key).collect();
+    let values = [
+        "1",
+        "0.5",
+        "true",
+        "yes",
+        "-1",
+        "a",
+        "'1'",
+        "[]",
+        "{}",
+        "[a]",
+        "[a, b=c]",
+        "{ a: b }",
+        "{ a: 1, b: }",
+        "null",
+        "80:80",
+        "[80, '81:82']",
+        "./a:/b",
+        "['./a:/b:ro']",
+        "1m",
+        "[{ source: s }]",
+        "[{ path: a, rate: 1 }]",
+        "{ driver: d, options: { a: 1 } }",
+        "'$$A'",
+        "all",
+        "[[a]]",
+        "{ a: { b: c } }",
+        "host",
+        "service:b",
+        "{ test: a b, retries: 2 }",
+        "{ context: ., args: [A=1] }",
+        "{ limits: { memory: 1m } }",
+    ];
+    let line = (prop::sample::select(keys), prop::sample::select(values.to_vec()));
+    let lines = prop::collection::hash_map(line.0, line.1, 0..6);
+    lines.prop_map(|lines| lines.into_iter().map(|(key, value)| format!("{key}: {value}")).collect())
+}
+
 proptest! {
     #[test]
     fn nearly_valid_files_never_panic(first in nearly_compose(), second in nearly_compose()) {
-        if let Err(problems) = load_texts(&[&first, &second]) {
-            prop_assert!(!problems.to_string().is_empty());
+        match load_texts(&[&first, &second]) {
+            Ok(loaded) => drop(loaded.canonical(true).yaml()),
+            Err(problems) => prop_assert!(!problems.to_string().is_empty()),
         }
+    }
+
+    #[test]
+    fn nearly_valid_services_never_panic(lines in nearly_service()) {
+        let text = format!("services:\n  a:\n    image: i\n{}", lines.iter().map(|line| format!("    {line}\n")).collect::<String>());
+        // One whose only service is switched off has nothing to print.
+        if let Some(first) = load_texts(&[&text]).ok().filter(|loaded| !loaded.project.services.is_empty()) {
+            let first = first.canonical(true).yaml();
+            let again = load_texts(&[&first]).unwrap_or_else(|problems| panic!("{text}\n{first}\n{problems}"));
+            prop_assert_eq!(again.canonical(true).yaml(), first);
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = load_texts(&[&String::from_utf8_lossy(&bytes)]).map_err(|problems| problems.to_string());
     }
 
     #[test]

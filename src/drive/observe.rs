@@ -196,7 +196,8 @@ impl Driver {
         }
         let is_there = |id: &ContainerId| surplus.iter().any(|container| container.id == *id);
         self.surplus.retain(|id, state| state.busy || is_there(id));
-        for container in surplus {
+        let wanted = surplus.into_iter().filter(|container| !diff::is_switched_off(&self.cluster, container));
+        for container in wanted.collect::<Vec<_>>() {
             if self.options.remove_orphans || diff::belongs_to_file(&self.cluster, &container) {
                 self.surplus.entry(container.id).or_default();
             }

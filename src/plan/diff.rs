@@ -124,7 +124,7 @@ pub fn plan(cluster: &Cluster, observed: &Observed, image_ids: &BTreeMap<String,
         let (action, reason) = summarize(component, &standing);
         plan.actions.push(PlannedAction { component: name.clone(), action: action.into(), reason });
     }
-    for container in surplus {
+    for container in surplus.into_iter().filter(|container| !is_switched_off(cluster, container)) {
         if belongs_to_file(cluster, &container) {
             let reason = "the service has fewer replicas now".to_owned();
             plan.actions.push(PlannedAction {
@@ -188,6 +188,12 @@ pub fn adopt_names(cluster: &Cluster, observed: &mut Observed) {
         let name = container.identity().and_then(|identity| by_identity.get(&identity).copied()).cloned();
         container.component = name.unwrap_or_else(|| container.component.clone());
     }
+}
+
+/// Whether the container is of a service that the file has, and none of whose profiles is switched on.
+#[must_use]
+pub fn is_switched_off(cluster: &Cluster, container: &ObservedContainer) -> bool {
+    container.label(labels::COMPOSE_SERVICE).is_some_and(|service| cluster.switched_off.contains(service))
 }
 
 /// Whether the container is a replica too many of a service that the file has.

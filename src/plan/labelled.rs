@@ -54,6 +54,7 @@ pub fn from_labels(name: &ClusterName, observed: &Observed) -> Cluster {
         networks,
         volumes: observed.volumes.iter().filter_map(volume).collect(),
         ephemeral: None,
+        switched_off: std::collections::BTreeSet::new(),
     }
 }
 

@@ -18,7 +18,7 @@ const SYNTAX_AND_KEYS: &[Case] = &[
     ("an empty file", ""),
     ("unknown key", "services:\n  web:\n    image: nginx\n    enviroment: { A: b }\n"),
     ("unknown key at the top", "servces:\n  web: { image: nginx }\n"),
-    ("a key that isn't supported", "services:\n  web:\n    image: nginx\n    dns: 1.1.1.1\n"),
+    ("a key that isn't supported", "services:\n  web:\n    image: nginx\n    volumes_from: [db]\n"),
     ("wrong type", "services:\n  web:\n    image: nginx\n    ports: 80\n    command: { a: b }\n"),
     ("a wrong duration", "services:\n  web:\n    image: nginx\n    stop_grace_period: 10\n"),
     ("a wrong size", "services:\n  web:\n    image: nginx\n    mem_limit: lots\n"),
@@ -175,7 +175,7 @@ fn said_about(cases: &[Case]) -> String {
     for (title, text) in cases {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("compose.yaml"), text).unwrap();
-        let ran = convoke(folder.path(), &["-p", "demo", "config"]);
+        let ran = convoke(folder.path(), &["-p", "demo", "config", "--resolved"]);
         assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{title}\n{ran}");
         writeln!(all, "### {title}\n{}", ran.err.replace(folder.path().to_str().unwrap(), "[folder]")).unwrap();
     }

@@ -122,16 +122,15 @@ fn a_rebuild_that_fails_leaves_what_runs_alone() {
 #[test]
 fn a_context_that_is_not_there_is_an_error_in_the_file() {
     let cluster = TestCluster::new(SERVICES);
-    for command in ["config", "up"] {
-        let ran = cluster.run(&[command]);
-        ran.exits(2).within(Duration::from_secs(5)).says(&[
-            &format!("error: the build context {}/web doesn't exist\n", cluster.path().display()),
-            "compose.yaml:4:12",
-            "build: ./web",
-        ]);
-    }
+    let place = "compose.yaml:4:12";
+    let message = format!("the build context {}/web doesn't exist\n", cluster.path().display());
+    let up = cluster.run(&["up"]);
+    up.exits(2).within(Duration::from_secs(5)).says(&[&format!("error: {message}"), place, "build: ./web"]);
+    cluster.run(&["config", "--resolved"]).exits(2).says(&[&format!("error: {message}"), place]);
+    // Reading the project needs no sources.
+    cluster.ok(&["config"]).says(&[&format!("warning: {message}"), place]);
     cluster.write("web/other", "");
-    cluster.run(&["config"]).exits(2).says(&["there is no Dockerfile in the build context"]);
+    cluster.run(&["up"]).exits(2).says(&["there is no Dockerfile in the build context"]);
     cluster.edit("build: ./web", "build: ./gone\n    image: app:1");
     cluster.ok(&["config"]).says(&["warning: the build context", "the image app:1 has to be there already"]);
 }

@@ -153,8 +153,9 @@ fn a_process_that_ignores_sigterm_gets_its_grace_period_and_no_more() {
 #[test]
 fn the_resolved_cluster_is_shown_before_anything_is_started() {
     let cluster = TestCluster::new(PAIR);
-    cluster.ok(&["config"]).says(&["2 components", "db", "web", "fixed address", "starts when db is ready"]);
-    let config = cluster.json(&["config"]);
+    let shown = cluster.ok(&["config", "--resolved"]);
+    shown.says(&["2 components", "db", "web", "fixed address", "starts when db is ready"]);
+    let config = cluster.json(&["config", "--resolved"]);
     assert_eq!(config["name"], cluster.name.as_str());
     assert_eq!(config["components"]["web"]["image"], "convoke-test/probe-target:latest");
     cluster.run(&["ps"]).exits(1).says(&["nothing of cluster"]);
@@ -182,10 +183,11 @@ fn the_file_is_found_from_a_folder_below_and_several_are_merged() {
     let cluster = TestCluster::new(PAIR);
     cluster.write("more.yaml", "services: { extra: { image: 'convoke-test/probe-target:latest' } }");
     cluster.write("below/deeper/note", "");
-    let mut command = cluster.command(&["config"]);
+    let mut command = cluster.command(&["config", "--resolved"]);
     command.current_dir(cluster.path().join("below/deeper"));
     cluster.run_command(command).exits(0).says(&["2 components"]);
-    cluster.ok(&["config", "-f", "compose.yaml", "-f", "more.yaml"]).says(&["3 components", "extra"]);
+    let files = ["-f", "compose.yaml", "-f", "more.yaml"];
+    cluster.ok(&[&["config", "--resolved"], &files[..]].concat()).says(&["3 components", "extra"]);
 }
 
 #[test]

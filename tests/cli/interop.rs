@@ -57,8 +57,9 @@ volumes:
   data: {}
 "#;
 
+/// Docker compose as it is found here.
 pub(crate) struct Compose {
-    program: Vec<String>,
+    pub(crate) program: Vec<String>,
     version: String,
     /// Compose looks for a file in all folders above, so this one is outside the cluster's.
     elsewhere: tempfile::TempDir,
@@ -89,7 +90,8 @@ impl Compose {
         output.status.success().then_some(Self { program, version, elsewhere })
     }
 
-    fn is_first(&self) -> bool {
+    /// Version 1.x, which wants a file for everything.
+    pub(crate) fn is_first(&self) -> bool {
         self.version.starts_with("1.")
     }
 
@@ -144,7 +146,7 @@ fn compose_refuses_the_files_of_cyclic_clusters() {
         assert_ne!(ran.code, 0, "{ran}");
         let said = ran.all().to_lowercase();
         assert!(said.contains("cycle") || said.contains("circular"), "{ran}");
-        cluster.ok(&["config"]).says(&["3 components"]);
+        cluster.ok(&["config", "--resolved"]).says(&["3 components"]);
     }
 }
 

@@ -50,7 +50,7 @@ fn templates_are_listed_and_shown_as_compose_text() {
     let text = cluster.ok(&["render", "etcd", "--set", "members=2"]).out;
     assert!(text.contains("etcd-2") && !text.contains("etcd-3"), "{text}");
     cluster.write("compose.yaml", &text);
-    cluster.ok(&["config"]).says(&["2 components"]);
+    cluster.ok(&["config", "--resolved"]).says(&["2 components"]);
     cluster.run(&["render", "etcd", "--set", "members=ten"]).exits(2).says(&["members"]);
 }
 

@@ -6,6 +6,7 @@ use super::depends::{self, Waits};
 use super::roster::{Member, Roster};
 use super::service::Common;
 use super::{mounts, network, ports, service};
+use crate::cluster::hash::sha256_hex;
 use crate::cluster::{Cluster, Component, Gate, StartMode, config_hash, config_parts};
 use crate::compose::{Diagnostic, Diagnostics, Loaded, Paths, Project, Service, Start};
 use crate::mask::Masker;
@@ -18,6 +19,8 @@ pub struct ResolveOptions {
     pub engine_is_local: bool,
     /// Numbers of containers that override the file's.
     pub scale: BTreeMap<ServiceName, u32>,
+    /// Nothing will be started: what a start needs, such as files, isn't looked for.
+    pub describes_only: bool,
     /// Secrets that stand in the text of the file: values of a template's parameters.
     pub secrets: Vec<String>,
 }
@@ -43,7 +46,7 @@ pub fn resolve(loaded: &Loaded, options: &ResolveOptions) -> Result<(Cluster, Di
     let mut problems = Diagnostics::new();
     let roster = Roster::new(project, &options.scale, &mut problems);
     let components = components(&context, &roster, &mut problems);
-    ports::check(project, &roster, &mut problems);
+    ports::check(&context, &roster, &mut problems);
     network::check_addresses(project, |name| roster.of(name.as_str()).len(), &mut problems);
     let cluster = Cluster {
         name: project.name.clone(),
@@ -57,6 +60,7 @@ pub fn resolve(loaded: &Loaded, options: &ResolveOptions) -> Result<(Cluster, Di
         volumes: mounts::volumes(project, components.values().flat_map(|component| &component.spec.mounts)),
         ephemeral: None,
         components,
+        switched_off: project.switched_off.keys().cloned().collect(),
     };
     check_labels(&cluster, &mut problems);
     problems.unless_errors(cluster)
@@ -97,12 +101,63 @@ fn components(
             let mut component = component(name, service, member, &common, &waits);
             component.secrets.extend(context.options.secrets.iter().cloned());
             component.spec.ports = ports::of_replica(service, index, members.len());
+            component.spec.settings.links = links(service, roster);
+            component.spec.network_mode = network_mode(service, roster);
             component.config_hash = config_hash(&component);
             component.config_parts = config_parts(&component);
             components.insert(member.name.clone(), component);
         }
     }
+    follow_shared_networks(&mut components);
     components
+}
+
+/// The containers that links name, by their name in the engine.
+fn links(service: &Service, roster: &Roster) -> Vec<String> {
+    let mut links = Vec::new();
+    for link in &service.links {
+        let (other, alias) = link.value.split_once(':').unwrap_or((&link.value, &link.value));
+        links.extend(roster.of(other).iter().map(|member| format!("{}:{alias}", member.container_name)));
+    }
+    links.extend(service.external_links.iter().map(|link| match link.split_once(':') {
+        Some(_) => link.clone(),
+        None => format!("{link}:{link}"),
+    }));
+    links
+}
+
+/// The network of another service is that of its first container.
+fn network_mode(service: &Service, roster: &Roster) -> Option<String> {
+    let mode = &service.network_mode.as_ref()?.value;
+    let Some(other) = mode.strip_prefix("service:") else { return Some(mode.clone()) };
+    // One that isn't there has been reported, as a dependency.
+    Some(format!("container:{}", roster.of(other).first()?.container_name))
+}
+
+/// A container whose network is another's has to be replaced with it: that one's hash becomes a part of its own.
+fn follow_shared_networks(components: &mut BTreeMap<ComponentName, Component>) {
+    let owner = |component: &Component| {
+        let name = component.spec.network_mode.as_ref()?.strip_prefix("container:")?;
+        components.values().find(|other| other.container_name == name)
+    };
+    let followed = |component: &Component| {
+        let mut hash = component.config_hash.clone();
+        let mut next = owner(component);
+        // A circle, which could never start, ends here too.
+        for _ in 0..components.len() {
+            let Some(shared) = next else { break };
+            hash = sha256_hex(format!("{hash} {}", shared.config_hash).as_bytes());
+            next = owner(shared);
+        }
+        hash
+    };
+    let hashes: Vec<String> = components.values().map(followed).collect();
+    for (component, hash) in components.values_mut().zip(hashes) {
+        if hash != component.config_hash {
+            component.config_parts += &format!(",the container whose network it shares:{}", &hash[..5]);
+            component.config_hash = hash;
+        }
+    }
 }
 
 fn component(name: &ServiceName, service: &Service, member: &Member, common: &Common, waits: &Waits) -> Component {

@@ -89,7 +89,9 @@ fn add(
     problems: &mut Diagnostics,
 ) {
     let key = &wanted.source.value;
+    let describes_only = context.options.describes_only;
     match &source.origin {
+        FileOrigin::External(_) if describes_only => {}
         FileOrigin::External(_) => problems.push(
             Diagnostic::error(&source.at, format!("{} \"{key}\" is external, which needs a Swarm", kind.word()))
                 .hint("give its content with file, content or environment"),
@@ -97,6 +99,7 @@ fn add(
         FileOrigin::Content(content) => files.put(kind, wanted, target, &content.value),
         FileOrigin::Environment(variable) => match context.variables.get(&variable.value) {
             Some(content) => files.put(kind, wanted, target, content),
+            None if describes_only => {}
             None => problems.push(
                 Diagnostic::error(
                     &variable.at,
@@ -118,6 +121,9 @@ fn add_file(
 ) {
     let path = context.paths.absolute(&written.value);
     if !path.exists() {
+        if context.options.describes_only {
+            return;
+        }
         let message =
             format!("the file {} of {} \"{}\" does not exist", path.display(), kind.word(), wanted.source.value);
         problems.push(Diagnostic::error(&written.at, message).hint("make it, or correct the path"));

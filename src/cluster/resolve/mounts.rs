@@ -71,7 +71,7 @@ fn bind(
             let message = format!("{} is looked for on the engine's machine, not on this one", path.display());
             problems.push(Diagnostic::warning(&source.at, message).hint("use a config, a secret or a volume instead"));
         }
-    } else if !create && !path.exists() {
+    } else if !create && !context.options.describes_only && !path.exists() {
         let message = format!("{} does not exist, so it can't be mounted", path.display());
         problems.push(Diagnostic::error(&source.at, message).hint("make it, or say bind: { create_host_path: true }"));
         return None;

@@ -4,16 +4,17 @@ use std::net::IpAddr;
 
 use indexmap::IndexMap;
 
+use super::build::Context;
 use super::roster::Roster;
 use crate::cluster::{PortBinding, Protocol};
-use crate::compose::{self, Diagnostic, Diagnostics, Port, Project, Service};
+use crate::compose::{self, Diagnostic, Diagnostics, Place, Port, Service};
 use crate::names::ServiceName;
 
 /// The bindings of the n-th (from 0) of `count` components of a service.
 ///
 /// A range of host ports for one port inside (`8080-8082:80`) is shared out: each component gets one of them.
 pub(super) fn of_replica(service: &Service, index: usize, count: usize) -> Vec<PortBinding> {
-    if is_host_network(service) {
+    if is_host_network(service) || shares_network(service) {
         return Vec::new();
     }
     let mut bindings: Vec<PortBinding> =
@@ -23,11 +24,22 @@ pub(super) fn of_replica(service: &Service, index: usize, count: usize) -> Vec<P
     bindings
 }
 
-/// Reports host ports that too many components want.
-pub(super) fn check(project: &Project, roster: &Roster, problems: &mut Diagnostics) {
+/// How bad it is: an error, or a warning.
+type Grade = fn(&Place, String) -> Diagnostic;
+
+/// Reports host ports that too many components want. Who only wants to read the project is warned of it.
+pub(super) fn check(context: &Context<'_>, roster: &Roster, problems: &mut Diagnostics) {
+    let grade: Grade = if context.options.describes_only { Diagnostic::warning } else { Diagnostic::error };
     let mut wanted: Vec<(&ServiceName, &Port)> = Vec::new();
-    for (name, service) in &project.services {
+    for (name, service) in &context.project.services {
         let count = roster.of(name.as_str()).len();
+        if shares_network(service) {
+            if let Some(port) = service.ports.first() {
+                let message = format!("\"{name}\" can't publish ports: its network is another container's");
+                problems.push(grade(&port.at, message).hint("publish them where the network belongs to"));
+            }
+            continue;
+        }
         if is_host_network(service) {
             if let Some(port) = service.ports.first() {
                 problems.push(
@@ -38,11 +50,11 @@ pub(super) fn check(project: &Project, roster: &Roster, problems: &mut Diagnosti
             continue;
         }
         for range in ranges(service) {
-            check_range(name, &range, count, problems);
+            check_range(name, &range, count, grade, problems);
             wanted.extend((0..count.min(range.len())).filter_map(|n| Some((name, choose(&range, n, count)?))));
         }
     }
-    check_conflicts(&wanted, problems);
+    check_conflicts(&wanted, grade, problems);
 }
 
 /// The service's ports, those of one written range (same place, same port inside) together.
@@ -64,7 +76,7 @@ fn choose<'a>(range: &[&'a Port], index: usize, count: usize) -> Option<&'a Port
     }
 }
 
-fn check_range(name: &ServiceName, range: &[&Port], count: usize, problems: &mut Diagnostics) {
+fn check_range(name: &ServiceName, range: &[&Port], count: usize, grade: Grade, problems: &mut Diagnostics) {
     let Some(first) = range.first() else { return };
     let Some(published) = first.published else { return };
     if count > range.len() {
@@ -79,12 +91,11 @@ fn check_range(name: &ServiceName, range: &[&Port], count: usize, problems: &mut
             1 => format!("port {published} of \"{name}\""),
             several => format!("the {several} host ports of \"{name}\""),
         };
-        problems
-            .push(Diagnostic::error(&first.at, format!("{what} can't be published by {count} containers")).hint(hint));
+        problems.push(grade(&first.at, format!("{what} can't be published by {count} containers")).hint(hint));
     }
 }
 
-fn check_conflicts(wanted: &[(&ServiceName, &Port)], problems: &mut Diagnostics) {
+fn check_conflicts(wanted: &[(&ServiceName, &Port)], grade: Grade, problems: &mut Diagnostics) {
     let mut ordered: Vec<(usize, &(&ServiceName, &Port))> = wanted.iter().enumerate().collect();
     ordered.retain(|(_, (_, port))| port.published.is_some());
     ordered.sort_by_key(|(position, (_, port))| (port.published, *position));
@@ -92,20 +103,20 @@ fn check_conflicts(wanted: &[(&ServiceName, &Port)], problems: &mut Diagnostics)
         for (later, (_, (name, port))) in same.iter().enumerate() {
             let earlier = same.iter().take(later).find(|(_, (_, other))| collide(other, port));
             if let Some((_, (other_name, other))) = earlier {
-                problems.push(conflict(name, port, other_name, other));
+                let problem = grade(&port.at, conflict(name, port, other_name, other));
+                problems.push(problem.hint("give one of them another host port"));
             }
         }
     }
 }
 
-fn conflict(name: &ServiceName, port: &Port, other_name: &ServiceName, other: &Port) -> Diagnostic {
+fn conflict(name: &ServiceName, port: &Port, other_name: &ServiceName, other: &Port) -> String {
     let number = port.published.unwrap_or_default();
-    let message = if name == other_name {
+    if name == other_name {
         format!("host port {number} is published twice by \"{name}\" (also at {})", other.at)
     } else {
         format!("host port {number} is published by \"{name}\" and by \"{other_name}\" ({})", other.at)
-    };
-    Diagnostic::error(&port.at, message).hint("give one of them another host port")
+    }
 }
 
 /// Whether two bindings of one host port want the same thing. Without an address a port goes to the publish address,
@@ -121,6 +132,12 @@ fn collide(a: &Port, b: &Port) -> bool {
 
 fn is_host_network(service: &Service) -> bool {
     service.network_mode.as_ref().is_some_and(|mode| mode.value == "host")
+}
+
+/// Whether its network is another container's.
+fn shares_network(service: &Service) -> bool {
+    let mode = service.network_mode.as_ref().map(|mode| mode.value.as_str());
+    mode.is_some_and(|mode| mode.starts_with("service:") || mode.starts_with("container:"))
 }
 
 fn binding(port: &Port) -> PortBinding {

@@ -74,6 +74,7 @@ fn plain(service: &Service) -> ContainerSpec {
         stdin_open: service.stdin_open,
         security_opt: service.security_opt.clone(),
         platform: service.platform.clone(),
+        settings: service.settings.clone(),
         ..ContainerSpec::default()
     }
 }
@@ -91,6 +92,7 @@ fn build(context: &Context<'_>, build: &compose::Build) -> Build {
         dockerfile_inline: build.dockerfile_inline.as_ref().map(|text| text.value.clone()),
         args: build.args.clone().into_iter().collect(),
         target: build.target.clone(),
+        options: build.options.clone(),
     }
 }
 
@@ -118,7 +120,11 @@ fn check_build(context: &Context<'_>, service: &Service, problems: &mut Diagnost
             let hint = format!("the image {} has to be there already", image.value);
             Diagnostic::warning(at, message).hint(hint)
         }
-        None => Diagnostic::error(at, message).hint("`context` is the directory, `dockerfile` is relative to it"),
+        None => {
+            // Who only wants to read the project needs no sources.
+            let of = if context.options.describes_only { Diagnostic::warning } else { Diagnostic::error };
+            of(at, message).hint("`context` is the directory, `dockerfile` is relative to it")
+        }
     });
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::super::diagnostic::{Diagnostic, Diagnostics};
+use super::super::diagnostic::{Diagnostic, Diagnostics, Severity};
 use super::super::interpolate::Variables;
 use super::super::node::{Entry, Kind, Map, Node};
 use super::super::place::Place;
@@ -17,9 +17,17 @@ pub(in crate::compose) struct Reader {
     /// Files that were read besides, there or not.
     pub(in crate::compose) reads: Vec<PathBuf>,
     pub(in crate::compose) out: Diagnostics,
+    /// Nothing will be started: what isn't supported is only a warning.
+    pub(in crate::compose) describes_only: bool,
 }
 
 impl Reader {
+    /// Notes that something of Compose isn't supported; only a warning where nothing will be started.
+    pub(super) fn unsupported(&mut self, diagnostic: Diagnostic) {
+        let severity = if self.describes_only { Severity::Warning } else { Severity::Error };
+        self.out.push(Diagnostic { severity, ..diagnostic });
+    }
+
     /// Notes that a value has the wrong type. `path` names the value, `wanted` follows "must be".
     pub(super) fn wrong_type(&mut self, node: &Node, path: &str, wanted: &str) {
         self.out.error(&node.at, format!("{path} must be {wanted}, but it is {}", node.describe()));
@@ -110,9 +118,8 @@ impl<'n> Fields<'n> {
                 self.check_extension(reader, key, &entry.key);
             } else if unsupported.contains(&key.as_str()) {
                 let message = format!("{} isn't supported yet", self.path_of(key));
-                reader
-                    .out
-                    .push(Diagnostic::error(&entry.key, message).hint("remove it, or rename it to begin with x-"));
+                let hint = "remove it, or rename it to begin with x-";
+                reader.unsupported(Diagnostic::error(&entry.key, message).hint(hint));
             } else {
                 self.unknown(reader, key, &entry.key, unsupported);
                 any_unknown = true;

@@ -95,6 +95,7 @@ impl Reader {
     }
 
     fn env_file(&mut self, node: &Node, path: &str, result: &mut env_file::Entries) {
+        let mut raw = false;
         let (file, required) = match &node.kind {
             Kind::Map(_) => {
                 let Some(mut fields) = Fields::of(self, node, path) else { return };
@@ -103,29 +104,73 @@ impl Reader {
                 if fields.take("path").is_none() {
                     self.out.error(&node.at, format!("{path} has no path"));
                 }
-                fields.finish(self, &["format"]);
+                raw = fields.read(self, "format", Self::env_format).unwrap_or_default();
+                fields.finish(self, &[]);
                 (file, required)
             }
             _ => (self.spanned(node, path), true),
         };
         let Some(file) = file else { return };
-        let place = self.working_dir.join(&file.value);
-        self.reads.push(place.clone());
-        let text = match read_text(&place) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => return,
-            Err(error) => {
-                let diagnostic =
-                    Diagnostic::error(&file.at, format!("the env file {:?} can't be read: {error}", file.value));
-                let relative = format!("relative paths are looked up in {}", self.working_dir.display());
-                self.out.push(if file.value.starts_with('/') { diagnostic } else { diagnostic.hint(relative) });
-                return;
-            }
-        };
+        let Some(text) = self.read_file(&file, "env file", required) else { return };
+        if raw {
+            result.extend(env_file::parse_raw(&file.value, &text));
+            return;
+        }
         let mut problems = Diagnostics::new();
         let entries = env_file::parse(&file.value, &text, &self.variables, &mut problems);
         self.out.append(problems);
         result.extend(entries);
+    }
+
+    /// Whether an env file's lines are taken as they are.
+    fn env_format(&mut self, node: &Node, path: &str) -> Option<bool> {
+        let format = self.string(node, path)?;
+        if format != "raw" {
+            self.out
+                .push(Diagnostic::error(&node.at, format!("{path}: {format:?} is not a format")).hint("there is raw"));
+        }
+        Some(format == "raw")
+    }
+
+    fn read_file(&mut self, file: &Spanned<String>, what: &str, required: bool) -> Option<String> {
+        let place = self.working_dir.join(&file.value);
+        self.reads.push(place.clone());
+        match read_text(&place) {
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => None,
+            Err(error) => {
+                let diagnostic =
+                    Diagnostic::error(&file.at, format!("the {what} {:?} can't be read: {error}", file.value));
+                let relative = format!("relative paths are looked up in {}", self.working_dir.display());
+                self.out.push(if file.value.starts_with('/') { diagnostic } else { diagnostic.hint(relative) });
+                None
+            }
+        }
+    }
+
+    /// `labels` over the contents of `label_file`.
+    pub(super) fn all_labels(
+        &mut self,
+        label_file: Option<&Node>,
+        labels: Option<&Node>,
+        path: &str,
+    ) -> IndexMap<String, String> {
+        let mut all = IndexMap::new();
+        let files = label_file.map(|node| match &node.kind {
+            Kind::List(_) => self.items(node, &format!("{path}.label_file"), Self::spanned),
+            _ => self.spanned(node, &format!("{path}.label_file")).into_iter().collect(),
+        });
+        for file in files.unwrap_or_default() {
+            let Some(text) = self.read_file(&file, "label file", true) else { continue };
+            let mut problems = Diagnostics::new();
+            let entries = env_file::parse(&file.value, &text, &self.variables, &mut problems);
+            self.out.append(problems);
+            all.extend(entries.into_iter().map(|(key, value)| (key, value.value.unwrap_or_default())));
+        }
+        if let Some(node) = labels {
+            all.extend(self.labels(node, &format!("{path}.labels")));
+        }
+        all
     }
 
     /// Text that may be empty, numbers and booleans as written.

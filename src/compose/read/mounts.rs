@@ -96,7 +96,8 @@ impl Reader {
                 MountKind::Tmpfs { size, mode, options: None }
             }
             known @ ("npipe" | "cluster" | "image") => {
-                self.out.error(&kind.at, format!("{path}: mounts of type {known} aren't supported yet"));
+                let message = format!("{path}: mounts of type {known} aren't supported yet");
+                self.unsupported(Diagnostic::error(&kind.at, message));
                 return None;
             }
             other => {
@@ -183,7 +184,8 @@ fn mount_options(reader: &mut Reader, options: &str, at: &Place) -> Result<(bool
                 reader.out.warning(at, message);
             }
             "rprivate" | "private" | "rshared" | "shared" | "rslave" | "slave" => {
-                return Err(format!("the mount propagation {option:?} isn't supported yet").into());
+                let message = format!("the mount propagation {option:?} isn't supported yet");
+                reader.unsupported(Diagnostic::error(at, message));
             }
             _ => return Err(format!("{option:?} is not an option of a mount; there are ro, rw and nocopy").into()),
         }

@@ -1,9 +1,10 @@
 //! Networks, a service's place on them, and additional hosts entries.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use indexmap::IndexMap;
 
+use super::super::diagnostic::Diagnostic;
 use super::super::node::{Entry, Kind, Node};
 use super::super::place::{Place, Spanned};
 use super::super::raw::Network;
@@ -119,12 +120,14 @@ impl Reader {
         let Some(mut fields) = Fields::of(self, node, path) else { return (None, None) };
         let driver = fields.read(self, "driver", Self::spanned);
         if let Some(driver) = driver.filter(|driver| driver.value != "default") {
-            self.out.error(&driver.at, format!("{path}.driver {:?} isn't supported yet", driver.value));
+            let message = format!("{path}.driver {:?} isn't supported yet", driver.value);
+            self.unsupported(Diagnostic::error(&driver.at, message));
         }
         let configs = fields.read_or_default(self, "config", |reader, node, path| {
             let configs = reader.items(node, path, Self::ipam_config);
             if configs.len() > 1 {
-                reader.out.error(&node.at, format!("{path}: more than one subnet isn't supported yet"));
+                let message = format!("{path}: more than one subnet isn't supported yet");
+                reader.unsupported(Diagnostic::error(&node.at, message));
             }
             configs
         });
@@ -136,6 +139,11 @@ impl Reader {
         let mut fields = Fields::of(self, node, path)?;
         let subnet = fields.read(self, "subnet", |reader, node, path| {
             let subnet = reader.spanned(node, path)?;
+            if is_ipv6_subnet(&subnet.value) {
+                let message = format!("{path}: subnets of IPv6 aren't supported yet");
+                reader.unsupported(Diagnostic::error(&node.at, message));
+                return None;
+            }
             if !is_subnet(&subnet.value) {
                 let message =
                     format!("{path} must be an IPv4 subnet such as 10.5.0.0/24, but it is {:?}", subnet.value);
@@ -151,6 +159,11 @@ impl Reader {
         }
         Some((subnet, gateway))
     }
+}
+
+fn is_ipv6_subnet(text: &str) -> bool {
+    let parts = text.split_once('/').map(|(address, prefix)| (address.parse::<Ipv6Addr>(), prefix.parse::<u8>()));
+    matches!(parts, Some((Ok(_), Ok(0..=128))))
 }
 
 /// Whether the text is an IPv4 network with a prefix length, no host bits set.

@@ -6,60 +6,14 @@ use super::super::diagnostic::Diagnostic;
 use super::super::node::{Kind, Node};
 use super::super::place::{Place, Spanned};
 use super::super::raw::{Build, PullPolicy, Service};
-use super::super::raw_parts::{Restart, Ulimit};
+use super::super::raw_parts::{Condition, Dependency, Restart, Ulimit};
+use super::super::settings::BuildOptions;
 use super::fields::{Fields, Reader};
+use crate::names::ServiceName;
 
 /// Keys that the Compose specification has for services and that aren't read yet.
-const UNSUPPORTED: &[&str] = &[
-    "annotations",
-    "attach",
-    "blkio_config",
-    "cgroup",
-    "cgroup_parent",
-    "cpu_count",
-    "cpu_percent",
-    "cpu_period",
-    "cpu_quota",
-    "cpu_rt_period",
-    "cpu_rt_runtime",
-    "cpu_shares",
-    "cpus",
-    "cpuset",
-    "credential_spec",
-    "develop",
-    "device_cgroup_rules",
-    "devices",
-    "dns",
-    "dns_opt",
-    "dns_search",
-    "domainname",
-    "external_links",
-    "gpus",
-    "group_add",
-    "ipc",
-    "isolation",
-    "label_file",
-    "links",
-    "logging",
-    "mac_address",
-    "mem_reservation",
-    "mem_swappiness",
-    "memswap_limit",
-    "models",
-    "oom_kill_disable",
-    "oom_score_adj",
-    "pid",
-    "pids_limit",
-    "post_start",
-    "pre_stop",
-    "provider",
-    "runtime",
-    "storage_opt",
-    "use_api_socket",
-    "userns_mode",
-    "uts",
-    "volumes_from",
-];
+const UNSUPPORTED: &[&str] =
+    &["credential_spec", "models", "post_start", "pre_stop", "provider", "use_api_socket", "volumes_from"];
 
 impl Reader {
     /// The service `name`, whose key stands at `at`.
@@ -74,9 +28,12 @@ impl Reader {
         self.surroundings(&mut fields, &mut service);
         self.networking(&mut fields, &mut service);
         self.files_and_mounts(&mut fields, &mut service);
-        self.resources(&mut fields, &mut service);
         self.life(&mut fields, &mut service);
+        self.settings(&mut fields, &mut service);
+        // Last: `deploy` says again, or instead, what the others do.
+        self.resources(&mut fields, &mut service);
         service.convoke = fields.read_or_default(self, "x-convoke", Self::service_convoke);
+        add_implied_dependencies(&mut service);
         let sourceless = fields.take("image").is_none() && fields.take("build").is_none();
         // An unknown key may be a mistyped `image`.
         if !fields.finish(self, UNSUPPORTED) && sourceless && !is_incomplete {
@@ -98,6 +55,14 @@ impl Reader {
         valid.then_some(name)
     }
 
+    /// `service[:alias]`.
+    fn link(&mut self, node: &Node, path: &str) -> Option<Spanned<String>> {
+        let link = self.spanned(node, path)?;
+        let service = link.value.split(':').next().unwrap_or_default().to_owned();
+        self.name::<ServiceName>(&service, &node.at)?;
+        Some(link)
+    }
+
     fn image_and_command(&mut self, fields: &mut Fields<'_>, service: &mut Service) {
         service.image = fields.read(self, "image", |reader, node, path| {
             let image = reader.spanned(node, path)?;
@@ -109,7 +74,7 @@ impl Reader {
         });
         service.build = fields.read(self, "build", Self::build);
         service.pull_policy = fields.read(self, "pull_policy", Self::pull_policy);
-        service.platform = fields.read(self, "platform", Self::filled);
+        service.platform = fields.read(self, "platform", Self::optional);
         service.command = fields.read(self, "command", Self::command);
         service.entrypoint = fields.read(self, "entrypoint", Self::command);
         service.init = fields.read_or_default(self, "init", Self::boolean_or_false);
@@ -122,10 +87,12 @@ impl Reader {
         let environment = fields.take("environment");
         service.environment = self.environment(env_file, environment, &fields.path);
         service.user = fields.read(self, "user", |reader, node, path| reader.scalar(node, path).map(str::to_owned));
-        service.working_dir = fields.read(self, "working_dir", Self::filled);
-        service.hostname = fields.read(self, "hostname", Self::filled);
+        service.working_dir = fields.read(self, "working_dir", Self::optional);
+        service.hostname = fields.read(self, "hostname", Self::optional);
         service.container_name = fields.read(self, "container_name", Self::container_name);
-        service.labels = fields.read_or_default(self, "labels", Self::labels);
+        let label_file = fields.take("label_file");
+        let labels = fields.take("labels");
+        service.labels = self.all_labels(label_file, labels, &fields.path);
         service.cap_add = fields.read_or_default(self, "cap_add", Self::strings);
         service.cap_drop = fields.read_or_default(self, "cap_drop", Self::strings);
         service.sysctls = fields.read_or_default(self, "sysctls", Self::labels);
@@ -136,13 +103,15 @@ impl Reader {
     fn networking(&mut self, fields: &mut Fields<'_>, service: &mut Service) {
         service.ports = fields.read_or_default(self, "ports", Self::ports);
         service.expose = fields.read_or_default(self, "expose", Self::expose);
+        service.links =
+            fields.read_or_default(self, "links", |reader, node, path| reader.items(node, path, Self::link));
+        service.external_links = fields.read_or_default(self, "external_links", Self::strings);
         service.extra_hosts = fields.read_or_default(self, "extra_hosts", Self::extra_hosts);
         service.networks = fields.read(self, "networks", |reader, node, path| Some(reader.attachments(node, path)));
         service.network_mode = fields.read(self, "network_mode", |reader, node, path| {
             let mode = reader.spanned(node, path)?;
-            if let Some((kind @ ("service" | "container"), _)) = mode.value.split_once(':') {
-                reader.out.error(&node.at, format!("{path}: sharing the network of a {kind} isn't supported yet"));
-                return None;
+            if let Some(("service", other)) = mode.value.split_once(':') {
+                reader.name::<ServiceName>(other, &node.at)?;
             }
             Some(mode)
         });
@@ -168,21 +137,9 @@ impl Reader {
         service.shm_size = fields.read(self, "shm_size", Self::size);
         service.mem_limit = fields.read(self, "mem_limit", Self::size);
         let scale = fields.read(self, "scale", Self::count);
-        let replicas = fields.read(self, "deploy", |reader, node, path| {
-            let mut fields = Fields::of(reader, node, path)?;
-            let replicas = fields.read(reader, "replicas", Self::count);
-            let unsupported = [
-                "endpoint_mode",
-                "labels",
-                "mode",
-                "placement",
-                "resources",
-                "restart_policy",
-                "rollback_config",
-                "update_config",
-            ];
-            fields.finish(reader, &unsupported);
-            replicas
+        let replicas = fields.take("deploy").and_then(|deploy| {
+            let path = fields.path_of("deploy");
+            self.deploy(deploy, &path, service)
         });
         if let (Some(scale), Some(replicas)) = (&scale, &replicas)
             && scale.value != replicas.value
@@ -207,7 +164,7 @@ impl Reader {
     }
 
     /// A number of containers. More than a thousand are refused: the engine's networks don't take them.
-    fn count(&mut self, node: &Node, path: &str) -> Option<Spanned<u32>> {
+    pub(super) fn count(&mut self, node: &Node, path: &str) -> Option<Spanned<u32>> {
         Some(Spanned::new(self.integer(node, path, 0, 1000)?, node.at.clone()))
     }
 
@@ -219,6 +176,7 @@ impl Reader {
             dockerfile_inline: None,
             args: IndexMap::new(),
             target: None,
+            options: BuildOptions::default(),
         };
         if let Kind::Scalar(_) = &node.kind {
             build.context = self.spanned(node, path)?;
@@ -237,23 +195,18 @@ impl Reader {
             let value = value.value.or_else(|| self.variables.get(&key).cloned());
             build.args.insert(key, value);
         }
+        build.options = self.build_options(&mut fields);
         let unsupported = [
             "additional_contexts",
-            "cache_from",
             "cache_to",
             "entitlements",
             "extra_hosts",
             "isolation",
-            "labels",
-            "network",
-            "no_cache",
-            "platforms",
+            "no_cache_filter",
             "privileged",
             "provenance",
-            "pull",
             "sbom",
             "secrets",
-            "shm_size",
             "ssh",
             "tags",
             "ulimits",
@@ -267,7 +220,8 @@ impl Reader {
 
     fn check_context(&mut self, context: &Spanned<String>) {
         if context.value.contains("://") || context.value.starts_with("git@") {
-            self.out.error(&context.at, "a build context that isn't a local directory isn't supported yet");
+            let message = "a build context that isn't a local directory isn't supported yet";
+            self.unsupported(Diagnostic::error(&context.at, message));
         }
     }
 
@@ -279,7 +233,7 @@ impl Reader {
             "never" => Some(PullPolicy::Never),
             "build" => Some(PullPolicy::Build),
             "daily" | "weekly" => {
-                self.out.error(&node.at, format!("{path}: {text:?} isn't supported yet"));
+                self.unsupported(Diagnostic::error(&node.at, format!("{path}: {text:?} isn't supported yet")));
                 None
             }
             _ => {
@@ -349,5 +303,20 @@ impl Reader {
         }
         fields.finish(self, &[]);
         Some(Ulimit { soft: soft?, hard: hard? })
+    }
+}
+
+/// What a service's other keys say about what it needs to run.
+fn add_implied_dependencies(service: &mut Service) {
+    let mode = service.network_mode.iter().filter_map(|mode| {
+        let other = mode.value.strip_prefix("service:")?;
+        Some((other, &mode.at))
+    });
+    let links = service.links.iter().map(|link| (link.value.split(':').next().unwrap_or_default(), &link.at));
+    for (other, at) in mode.chain(links) {
+        let dependency = Dependency { at: at.clone(), condition: Condition::Started, required: true, restart: true };
+        if let Ok(other) = other.parse() {
+            service.depends_on.entry(other).or_insert(dependency);
+        }
     }
 }

@@ -50,6 +50,11 @@ impl Reader {
         Some(text)
     }
 
+    /// A string of which an empty one, such as a variable that isn't set, says nothing.
+    pub(super) fn optional(&mut self, node: &Node, path: &str) -> Option<String> {
+        self.string(node, path).filter(|text| !text.is_empty())
+    }
+
     pub(super) fn spanned(&mut self, node: &Node, path: &str) -> Option<Spanned<String>> {
         Some(Spanned::new(self.filled(node, path)?, node.at.clone()))
     }
@@ -60,10 +65,11 @@ impl Reader {
                 "true" => return Some(true),
                 "false" => return Some(false),
                 old @ ("yes" | "on" | "y" | "no" | "off" | "n") => {
+                    // A boolean of YAML 1.1, which Compose's old files may have.
                     let meant = matches!(old, "yes" | "on" | "y");
-                    let message = format!("{path} must be a boolean, but it is a string");
-                    self.out.push(Diagnostic::error(&node.at, message).hint(format!("write {meant}")));
-                    return None;
+                    let message = format!("{path} should be a boolean, but it is the word {:?}", scalar.text);
+                    self.out.push(Diagnostic::warning(&node.at, message).hint(format!("write {meant}")));
+                    return Some(meant);
                 }
                 _ => {}
             }

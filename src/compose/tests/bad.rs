@@ -151,13 +151,6 @@ fn unknown_and_unsupported_keys() {
       |     ^^^^^^^^^^
       = help: did you mean "environment"?
 
-    error: services.web.dns isn't supported yet
-     --> compose.yaml:6:5
-      |
-    6 |     dns: 1.1.1.1
-      |     ^^^
-      = help: remove it, or rename it to begin with x-
-
     error: unknown key "contxt" in services.web.build
      --> compose.yaml:7:14
       |
@@ -227,7 +220,7 @@ fn wrong_types() {
     7 |     init: maybe
       |           ^^^^^
 
-    error: services.web.tty must be a boolean, but it is a string
+    warning: services.web.tty should be a boolean, but it is the word "yes"
      --> compose.yaml:8:10
       |
     8 |     tty: yes

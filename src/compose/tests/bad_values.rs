@@ -432,19 +432,6 @@ fn images_builds_and_contradictions() {
       |                         ^
       = help: remove one of them
 
-    error: services.f.deploy.resources isn't supported yet
-     --> compose.yaml:7:51
-      |
-    7 |   f: { image: i, scale: 2, deploy: { replicas: 3, resources: {} } }
-      |                                                   ^^^^^^^^^
-      = help: remove it, or rename it to begin with x-
-
-    error: services.g.network_mode: sharing the network of a service isn't supported yet
-     --> compose.yaml:8:32
-      |
-    8 |   g: { image: i, network_mode: 'service:a' }
-      |                                ^^^^^^^^^^^
-
     error: service name "h/i" must start with a letter or digit and hold only letters, digits, '.', '_' and '-'
      --> compose.yaml:9:3
       |

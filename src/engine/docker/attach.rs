@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use bollard::models::{EndpointIpamConfig, EndpointSettings};
 
 use super::connect::ApiVersion;
-use crate::engine::request::Attach;
+use crate::engine::request::{Attach, CreateContainer};
 
 const ENDPOINT_SYSCTLS: &str = "com.docker.network.endpoint.sysctls";
 /// What is set of `net.ipv4.neigh.<interface>.`: in what steps an absent peer is asked for, for how long an answer is
@@ -50,6 +50,17 @@ pub(super) fn endpoint(attach: &Attach, api: ApiVersion) -> EndpointSettings {
         aliases: Some(attach.aliases.clone()),
         driver_opts: fail_fast,
         ..Default::default()
+    }
+}
+
+/// The attachment of a container, with the names that it has for others, and its hardware address on the first network.
+pub(super) fn endpoint_of(attach: &Attach, request: &CreateContainer, api: ApiVersion) -> EndpointSettings {
+    let settings = &request.spec.settings;
+    let is_first = request.networks.first().is_some_and(|first| first.key == attach.key);
+    EndpointSettings {
+        links: (!settings.links.is_empty()).then(|| settings.links.clone()),
+        mac_address: settings.mac_address.clone().filter(|_| is_first),
+        ..endpoint(attach, api)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use bollard::models::BuildInfo;
-use bollard::query_parameters::BuildImageOptionsBuilder;
+use bollard::query_parameters::{BuildImageOptions, BuildImageOptionsBuilder};
 use futures::stream::{self, BoxStream, StreamExt};
 
 use super::connect::DockerEngine;
@@ -31,15 +31,7 @@ impl DockerEngine {
         };
         let (credentials, troubles) = self.inner.credentials.for_images(&bases(&context.dockerfile)).await;
         let trouble = (!troubles.is_empty()).then(|| troubles.join("; "));
-        let options = BuildImageOptionsBuilder::default()
-            .dockerfile(&context.dockerfile_path)
-            .t(&request.tag)
-            .rm(true)
-            .forcerm(true)
-            .buildargs(&arguments(&request.build))
-            .labels(&request.labels.clone().into_iter().collect())
-            .target(request.build.target.as_deref().unwrap_or_default())
-            .build();
+        let options = options(&request, &context.dockerfile_path);
         let pieces = context.stream();
         let body = stream::unfold(pieces, |mut pieces| async move { Some((pieces.recv().await?, pieces)) });
         // The stream borrows the client, so that both move into one that owns it.
@@ -69,6 +61,39 @@ impl DockerEngine {
             })
             .boxed()
     }
+}
+
+/// What the builder is told.
+fn options(request: &BuildRequest, dockerfile: &str) -> BuildImageOptions {
+    let own = &request.build.options;
+    // Ours and Compose's labels win over the file's.
+    let mut labels: HashMap<String, String> = own.labels.clone().into_iter().collect();
+    labels.extend(request.labels.clone());
+    let mut builder = BuildImageOptionsBuilder::default()
+        .dockerfile(dockerfile)
+        .t(&request.tag)
+        .rm(true)
+        .forcerm(true)
+        .buildargs(&arguments(&request.build))
+        .labels(&labels)
+        .target(request.build.target.as_deref().unwrap_or_default())
+        .nocache(own.no_cache);
+    if !own.cache_from.is_empty() {
+        builder = builder.cachefrom(&own.cache_from);
+    }
+    if let Some(network) = &own.network {
+        builder = builder.networkmode(network);
+    }
+    if own.pull {
+        builder = builder.pull("1");
+    }
+    if let Some(size) = own.shm_size.and_then(|size| i32::try_from(size).ok()) {
+        builder = builder.shmsize(size);
+    }
+    if let Some(platform) = &own.platform {
+        builder = builder.platform(platform);
+    }
+    builder.build()
 }
 
 fn failed(verb: Verb, text: String) -> BoxStream<'static, Result<Progress>> {
@@ -128,6 +153,7 @@ mod tests {
             dockerfile_inline: None,
             args: args.map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned))).into(),
             target: None,
+            options: crate::cluster::BuildOptions::default(),
         };
         let found = arguments(&build);
         assert_eq!((found.len(), found["A"].as_str(), &found["PATH"]), (2, "1", &std::env::var("PATH").unwrap()));

@@ -10,7 +10,7 @@ use bollard::models::{
 
 use super::attach;
 use super::connect::ApiVersion;
-use super::mounts;
+use super::{mounts, settings_body};
 use crate::cluster::{ContainerSpec, HealthCheck, RestartPolicy};
 use crate::engine::{CreateContainer, labels};
 
@@ -22,9 +22,17 @@ pub(super) fn body(request: &CreateContainer, api: ApiVersion) -> Result<Contain
     let spec = &request.spec;
     let (first, _) = attach::split(&request.networks, api);
     let endpoints: HashMap<_, _> =
-        first.iter().map(|one| (one.network_name.clone(), attach::endpoint(one, api))).collect();
+        first.iter().map(|one| (one.network_name.clone(), attach::endpoint_of(one, request, api))).collect();
+    let settings = &spec.settings;
+    if settings.mac_address.is_some() && api < ApiVersion::MANY_NETWORKS {
+        return Err("mac_address needs an engine of API 1.44 or newer".to_owned());
+    }
+    if !settings.annotations.is_empty() && api < ApiVersion::new(1, 43) {
+        return Err("annotations need an engine of API 1.43 or newer".to_owned());
+    }
     Ok(ContainerCreateBody {
         hostname: spec.hostname.clone(),
+        domainname: settings.domainname.clone(),
         user: spec.user.clone(),
         exposed_ports: Some(exposed(spec)),
         tty: Some(spec.tty),
@@ -57,7 +65,7 @@ fn host_config(request: &CreateContainer, api: ApiVersion) -> Result<HostConfig,
     sysctls.extend(spec.sysctls.clone());
     // The name, not the id: a container attached by id doesn't start any more once its network was made anew.
     let network_mode = request.networks.first().map(|first| first.network_name.clone());
-    Ok(HostConfig {
+    let mut host = HostConfig {
         memory: spec.mem_limit.and_then(signed),
         init: spec.init.then_some(true),
         ulimits: Some(ulimits(spec)),
@@ -76,7 +84,9 @@ fn host_config(request: &CreateContainer, api: ApiVersion) -> Result<HostConfig,
         shm_size: spec.shm_size.and_then(signed),
         sysctls: Some(sysctls),
         ..Default::default()
-    })
+    };
+    settings_body::apply(&spec.settings, &mut host);
+    Ok(host)
 }
 
 fn signed(value: u64) -> Option<i64> {

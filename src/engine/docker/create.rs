@@ -83,7 +83,7 @@ impl DockerEngine {
         for network in later {
             let connect = NetworkConnectRequest {
                 container: id.to_string(),
-                endpoint_config: Some(attach::endpoint(network, self.inner.api)),
+                endpoint_config: Some(attach::endpoint_of(network, request, self.inner.api)),
             };
             let verb = Verb::Create(request.component.to_string());
             within(WORK, verb, self.docker().connect_network(&network.network_id, connect)).await?;

@@ -27,6 +27,7 @@ mod logs;
 mod mounts;
 mod objects;
 mod observe;
+mod settings_body;
 mod subnets;
 mod terminal;
 

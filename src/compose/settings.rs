@@ -1,0 +1,165 @@
+//! What a service tells the engine and convoke itself doesn't act on: limits, devices, namespaces, name servers, logs.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of a container that go to the engine as they are. Numbers and texts have been checked, references not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// Domain name inside.
+    pub domainname: Option<String>,
+    /// Name servers.
+    pub dns: Vec<String>,
+    /// Their options.
+    pub dns_opt: Vec<String>,
+    /// Domains in which names are looked up.
+    pub dns_search: Vec<String>,
+    /// Other containers by another name: `container:alias`.
+    pub links: Vec<String>,
+    /// Hardware address on the first network.
+    pub mac_address: Option<String>,
+    /// Additional groups of the user.
+    pub group_add: Vec<String>,
+    /// Devices of the host.
+    pub devices: Vec<Device>,
+    /// Rules about devices, in the kernel's notation.
+    pub device_cgroup_rules: Vec<String>,
+    /// Devices that a driver of the engine hands out, such as graphics processors.
+    pub device_requests: Vec<DeviceRequest>,
+    /// Namespace of processes.
+    pub pid: Option<String>,
+    /// Namespace of shared memory.
+    pub ipc: Option<String>,
+    /// Namespace of host names.
+    pub uts: Option<String>,
+    /// Namespace of users.
+    pub userns_mode: Option<String>,
+    /// Namespace of cgroups: `host` or `private`.
+    pub cgroup: Option<String>,
+    /// Cgroup above the container's.
+    pub cgroup_parent: Option<String>,
+    /// Processors, in billionths of one.
+    pub nano_cpus: Option<i64>,
+    /// Number of processors (Windows).
+    pub cpu_count: Option<i64>,
+    /// Part of the processors in percent (Windows).
+    pub cpu_percent: Option<i64>,
+    /// Period of the scheduler in microseconds.
+    pub cpu_period: Option<i64>,
+    /// Time in each such period.
+    pub cpu_quota: Option<i64>,
+    /// Period of the real-time scheduler.
+    pub cpu_rt_period: Option<i64>,
+    /// Time in each such period.
+    pub cpu_rt_runtime: Option<i64>,
+    /// Weight against other containers.
+    pub cpu_shares: Option<i64>,
+    /// Processors by number.
+    pub cpuset: Option<String>,
+    /// Memory that it is pushed back to when memory is short, in bytes.
+    pub mem_reservation: Option<i64>,
+    /// Memory and swap together in bytes; -1 is unlimited.
+    pub memswap_limit: Option<i64>,
+    /// How readily its memory is swapped, from 0 to 100.
+    pub mem_swappiness: Option<i64>,
+    /// Never end a process of it when memory is short.
+    pub oom_kill_disable: bool,
+    /// How readily a process of it is ended when memory is short.
+    pub oom_score_adj: Option<i64>,
+    /// Most processes; -1 is unlimited.
+    pub pids_limit: Option<i64>,
+    /// Where its output goes.
+    pub logging: Option<Logging>,
+    /// Annotations for the runtime.
+    pub annotations: BTreeMap<String, String>,
+    /// Options of the storage driver.
+    pub storage_opt: BTreeMap<String, String>,
+    /// The runtime.
+    pub runtime: Option<String>,
+    /// Isolation technology (Windows).
+    pub isolation: Option<String>,
+    /// Limits of block devices.
+    pub blkio: Option<Blkio>,
+}
+
+/// A device of the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Path on the host.
+    pub source: String,
+    /// Path inside.
+    pub target: String,
+    /// Some of `r`, `w` and `m`.
+    pub permissions: String,
+}
+
+/// Devices that a driver of the engine hands out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRequest {
+    /// The driver; None: any that has the capabilities.
+    pub driver: Option<String>,
+    /// How many; -1 is all.
+    pub count: Option<i64>,
+    /// Which.
+    pub device_ids: Vec<String>,
+    /// What they must be able to do.
+    pub capabilities: Vec<String>,
+    /// Options of the driver.
+    pub options: BTreeMap<String, String>,
+}
+
+/// Where output goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Logging {
+    /// The driver; None: the engine's default.
+    pub driver: Option<String>,
+    /// Its options.
+    pub options: BTreeMap<String, String>,
+}
+
+/// Limits of block devices.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blkio {
+    /// Weight against other containers.
+    pub weight: Option<u16>,
+    /// Weights by device.
+    pub weight_device: Vec<(String, u16)>,
+    /// Bytes read a second, by device.
+    pub device_read_bps: Vec<(String, i64)>,
+    /// Reads a second.
+    pub device_read_iops: Vec<(String, i64)>,
+    /// Bytes written a second.
+    pub device_write_bps: Vec<(String, i64)>,
+    /// Writes a second.
+    pub device_write_iops: Vec<(String, i64)>,
+}
+
+/// What a build may be told besides its context, Dockerfile, arguments and stage.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BuildOptions {
+    /// Images whose layers may be used.
+    pub cache_from: Vec<String>,
+    /// Labels of the image.
+    pub labels: BTreeMap<String, String>,
+    /// Network that its commands see.
+    pub network: Option<String>,
+    /// Use no layers of earlier builds.
+    pub no_cache: bool,
+    /// Ask for newer base images.
+    pub pull: bool,
+    /// Size of /dev/shm in bytes.
+    pub shm_size: Option<u64>,
+    /// Platform of the image.
+    pub platform: Option<String>,
+}
+
+impl BuildOptions {
+    /// Whether nothing is set.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
