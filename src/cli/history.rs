@@ -94,6 +94,7 @@ mod tests {
             anonymous_volumes: [].into(),
             created_at: None,
             host_network: false,
+            shares_network: None,
             lost_network: false,
         }
     }

@@ -9,7 +9,6 @@ use super::recover::Fault;
 use crate::engine::{ObservedContainer, Status, labels};
 use crate::event::Phase;
 use crate::names::{ComponentName, ContainerId};
-use crate::plan::diff::Standing;
 use crate::plan::gates::{self, PeerProgress};
 use crate::plan::{partial, request};
 
@@ -38,6 +37,7 @@ enum Next {
 impl Driver {
     /// After every input: everything that can be moved on is.
     pub(super) fn advance(&mut self) {
+        self.look_at_sharers();
         self.look();
         self.advance_care();
         self.advance_images();
@@ -125,6 +125,7 @@ impl Driver {
             (None, _) if node.care.blocked => Next::Nothing,
             (None, _) => match leftover(node) {
                 Some(left) => Next::Retire(Box::new(left.clone())),
+                None if !self.may_be_made(node) => Next::Nothing,
                 None => Next::Make,
             },
             (Some(_), Some((old, _))) => Next::Retire(Box::new(old.clone())),
@@ -161,11 +162,6 @@ impl Driver {
     /// Whether a container must be made for it.
     pub(super) fn needs_container(&self, node: &Node) -> bool {
         node.failure.is_none() && self.standing(node).current.is_none()
-    }
-
-    /// Which of its containers stays and which have to go.
-    pub(super) fn standing<'n>(&self, node: &'n Node) -> Standing<'n> {
-        Standing::judge(&node.component, self.image_id_of(node), &node.containers)
     }
 
     fn longest_unmade(&self) -> Duration {

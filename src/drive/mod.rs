@@ -34,6 +34,7 @@ mod reload;
 mod results;
 mod retry;
 mod rolling;
+mod sharing;
 mod stop_networks;
 mod stop_order;
 mod verdict;

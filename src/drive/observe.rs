@@ -241,7 +241,7 @@ impl Driver {
     }
 
     /// Makes what was seen of a component's containers its state.
-    fn reflect(&mut self, name: &ComponentName, containers: Vec<ObservedContainer>) {
+    pub(super) fn reflect(&mut self, name: &ComponentName, containers: Vec<ObservedContainer>) {
         let Some(node) = self.nodes.get_mut(name) else { return };
         let is_first = !std::mem::replace(&mut node.seen, true);
         node.containers = containers;

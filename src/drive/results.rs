@@ -236,6 +236,7 @@ fn fresh_container(
         anonymous_volumes: BTreeMap::new(),
         created_at: None,
         host_network: false,
+        shares_network: None,
         lost_network: false,
     }
 }

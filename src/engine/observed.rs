@@ -136,6 +136,8 @@ pub struct ObservedContainer {
     pub created_at: Option<Timestamp>,
     /// `HostConfig.NetworkMode` is `host`: its ports are the engine host's.
     pub host_network: bool,
+    /// Id or name of the container whose network it is on.
+    pub shares_network: Option<String>,
     /// It rests, and a network that it was on is gone: the engine can't start it any more. Only a list tells.
     pub lost_network: bool,
 }

@@ -64,10 +64,22 @@ impl<'a> Standing<'a> {
     /// Judges `containers`, all of one component. `image_id` is None while the image isn't known.
     #[must_use]
     pub fn judge(component: &Component, image_id: Option<&str>, containers: &'a [ObservedContainer]) -> Self {
+        Self::judge_beside(component, image_id, containers, None)
+    }
+
+    /// The same for a component that has to be on the network of the container `owner`, if there is one.
+    #[must_use]
+    pub fn judge_beside(
+        component: &Component,
+        image_id: Option<&str>,
+        containers: &'a [ObservedContainer],
+        owner: Option<&ObservedContainer>,
+    ) -> Self {
         let mut standing = Self::default();
         let mut fitting: Vec<&ObservedContainer> = Vec::new();
         for container in containers {
-            match misfit(component, image_id, container) {
+            let elsewhere = owner.is_some_and(|owner| is_elsewhere(container, owner)).then_some(Misfit::Network);
+            match misfit(component, image_id, container).or(elsewhere) {
                 Some(why) => standing.outdated.push((container, why)),
                 None => fitting.push(container),
             }
@@ -82,6 +94,12 @@ impl<'a> Standing<'a> {
         standing.outdated.extend(fitting.map(|c| (c, Misfit::Surplus)));
         standing
     }
+}
+
+/// Whether the network that the container is on is another container's, be it one that `owner` has replaced.
+fn is_elsewhere(container: &ObservedContainer, owner: &ObservedContainer) -> bool {
+    let shared = container.shares_network.as_deref();
+    shared.is_some_and(|shared| shared != owner.id.as_str() && shared != owner.name)
 }
 
 /// Why a container can't stay, if so.

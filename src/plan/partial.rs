@@ -137,6 +137,7 @@ mod tests {
             anonymous_volumes: BTreeMap::new(),
             created_at: None,
             host_network: false,
+            shares_network: None,
             lost_network: false,
         };
         Observed { containers: states.iter().map(container).collect(), ..Observed::default() }

@@ -9,6 +9,7 @@ mod labelled;
 mod random;
 mod reattach;
 mod rolling;
+mod sharing;
 mod start;
 mod stopping;
 mod supervised;

@@ -45,6 +45,11 @@ pub(super) fn container(inspected: ContainerInspectResponse) -> Option<ObservedC
         anonymous_volumes: anonymous_volumes(inspected.mounts.unwrap_or_default(), &labels),
         created_at: time(inspected.created.as_deref()),
         host_network: host.network_mode.as_deref() == Some("host"),
+        shares_network: host
+            .network_mode
+            .as_deref()
+            .and_then(|mode| mode.strip_prefix("container:"))
+            .map(ToOwned::to_owned),
         lost_network: false,
         id,
         name,

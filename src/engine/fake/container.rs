@@ -55,6 +55,8 @@ pub(super) struct Container {
     /// Volumes of its own by mount point, carried-over ones included.
     pub(super) anonymous: BTreeMap<String, String>,
     pub(super) log: Vec<Line>,
+    /// The container whose network it is on.
+    pub(super) shares_network: Option<ContainerId>,
 }
 
 /// The state of the engine's own health check.
@@ -159,6 +161,7 @@ impl Container {
             anonymous_volumes: self.anonymous.clone(),
             created_at: Some(timestamp(self.created_at)),
             host_network: request.spec.network_mode.as_deref() == Some("host"),
+            shares_network: self.shares_network.as_ref().map(ToString::to_string),
             lost_network: false,
         })
     }

@@ -35,6 +35,9 @@ impl World {
         container.restart_count = 0;
         container.backoff = Duration::ZERO;
         let (name, labels) = (container.name.clone(), container.labels.clone());
+        if let Some(gone) = container.shares_network.clone().filter(|id| !self.containers.contains_key(id)) {
+            return Err((ErrorKind::NotFound, format!("No such container: {gone}")));
+        }
         self.check_ours("started", &name, &labels);
         self.begin_run(id)
     }

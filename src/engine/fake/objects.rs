@@ -99,10 +99,13 @@ impl World {
         if let Some(gone) = request.networks.iter().skip(1).find(|at| !self.networks.contains_key(&at.network_id)) {
             return Err((ErrorKind::NotFound, format!("network {} not found", gone.network_name)));
         }
+        let shared = request.spec.network_mode.as_deref().and_then(|mode| mode.strip_prefix("container:"));
+        let shares_network = shared.map(|name| self.sharer(name)).transpose()?;
         let id = ContainerId::new(self.ids_rng.id()).map_err(|error| (ErrorKind::Internal, error.to_string()))?;
         let (volumes, anonymous) = self.mount(request, &image);
         let mut container = self.blank(id.clone(), &request.name, &request.image);
         container.image_id = image.id;
+        container.shares_network = shares_network;
         container.labels = request.labels.clone();
         container.policy = request.spec.restart;
         container.health_check = if request.health_disabled { None } else { request.health.clone().or(image.health) };
@@ -124,6 +127,13 @@ impl World {
         self.note_created(&request.name, &id);
         self.emit(&id, "create");
         Ok(id)
+    }
+
+    /// The engine notes the container's id, not its name.
+    fn sharer(&self, name: &str) -> Result<ContainerId, Trouble> {
+        let found = self.containers.values().find(|container| container.name == name || container.id.as_str() == name);
+        let missing = || (ErrorKind::NotFound, format!("No such container: {name}"));
+        found.map(|container| container.id.clone()).ok_or_else(missing)
     }
 
     fn check_name(&self, name: &str) -> Result<(), Trouble> {
@@ -169,6 +179,7 @@ impl World {
             volumes: Vec::new(),
             anonymous: BTreeMap::new(),
             log: Vec::new(),
+            shares_network: None,
         }
     }
 

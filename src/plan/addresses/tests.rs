@@ -77,6 +77,7 @@ fn container(cluster: &Cluster, component: &Component, addressing: &Addressing) 
         anonymous_volumes: BTreeMap::new(),
         created_at: None,
         host_network: false,
+        shares_network: None,
         lost_network: false,
     }
 }
