@@ -78,6 +78,22 @@ pub struct Stopped {
     pub was_gone: bool,
 }
 
+/// Body of `POST /v1/endpoints/NAME/jwt`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenWanted {
+    /// `compute_ctl:admin`: for every endpoint; null: for this one.
+    #[serde(default)]
+    pub scope: Option<String>,
+}
+
+/// Of `POST /v1/endpoints/NAME/jwt`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// It holds for a day.
+    pub token: String,
+}
+
 /// Of `GET /v1/login`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginView {

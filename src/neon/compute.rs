@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::http::{CallError, Peer};
 use super::ids::EndpointName;
-use super::spec::HTTP_PORT;
+use super::spec::{HTTP_PORT, INTERNAL_HTTP_PORT};
 use super::wire::ComputeStatus;
 
 const STATUS: Duration = Duration::from_secs(1);
@@ -46,6 +46,15 @@ impl Compute {
     pub async fn configure(&self, spec: &Value, jwks: &Value, limit: Duration) -> Result<(), CallError> {
         let body = json!({ "spec": spec, "compute_ctl_config": { "jwks": jwks, "tls": null } });
         self.0.ask::<Value>(Method::POST, "/configure", Some(&body), limit).await.map(drop)
+    }
+
+    /// Has it ask for its specification once more; the answer comes before it has.
+    ///
+    /// # Errors
+    /// As every call; 412 when it isn't running.
+    pub async fn refresh(endpoint: &EndpointName) -> Result<(), CallError> {
+        let peer = Peer::new(format!("endpoint {endpoint}"), format!("{}:{INTERNAL_HTTP_PORT}", component(endpoint)));
+        peer.ask::<Value>(Method::POST, "/refresh_configuration", None::<&()>, STATUS).await.map(drop)
     }
 
     /// Stops Postgres cleanly; the program ends right after the answer. The position up to which everything is safe.

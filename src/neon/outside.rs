@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use super::api::{
     EndpointCreate, EndpointView, LoginView, Overview, Stopped, TenantCreate, TenantMade, TenantView, TimelineCreate,
-    TimelineView,
+    TimelineView, Token, TokenWanted,
 };
 use super::bootstrap::MAIN;
+use super::compute::Compute;
 use super::controller::Origin;
 use super::ids::{BranchName, EndpointName, Lsn, TenantId, TimelineId};
 use super::keys::same_secret;
@@ -17,6 +18,9 @@ use super::plane::{HOOK_LIMIT, Plane, PlaneError, Told};
 use super::server::{Answer, Asked};
 use super::state::{Branch, Endpoint, Mode, State, Tenant};
 use super::wire::TimelineInfo;
+
+/// How long tokens for people hold, in seconds.
+const DAY: i64 = 24 * 60 * 60;
 
 type Result<T> = std::result::Result<T, PlaneError>;
 
@@ -169,8 +173,29 @@ async fn endpoint(plane: &Plane, method: &str, name: &str, rest: &[&str], asked:
                 Told::Busy(why) => return Err(PlaneError::NotYet(format!("endpoint {name}: {why}"))),
             }
         }
+        ("POST", ["refresh"]) => {
+            plane.memory.state().endpoint(&name)?;
+            Compute::refresh(&name).await?;
+            Answer::ok(Value::Null)
+        }
+        ("POST", ["jwt"]) => match asked.json() {
+            Ok(wanted) => Answer::ok(token(plane, &name, &wanted)?),
+            Err(answer) => answer,
+        },
         _ => Answer::no_route(asked),
     })
+}
+
+/// For people, who ask compute_ctl something themselves.
+fn token(plane: &Plane, name: &EndpointName, wanted: &TokenWanted) -> Result<Token> {
+    plane.memory.state().endpoint(name)?;
+    let exp = jiff::Timestamp::now().as_second() + DAY;
+    let claims = match wanted.scope.as_deref() {
+        None => json!({ "compute_id": name, "exp": exp }),
+        Some("compute_ctl:admin") => json!({ "scope": "compute_ctl:admin", "aud": ["compute"], "exp": exp }),
+        Some(other) => return Err(PlaneError::Input(format!("there is no scope {other:?} for compute_ctl"))),
+    };
+    Ok(Token { token: plane.keys.token(&claims) })
 }
 
 /// Cleanly, while the compute answers. From now on nobody tells it anything.
@@ -275,6 +300,7 @@ async fn tenant_route(plane: &Plane, method: &str, tenant: TenantId, rest: &[&st
             Ok(body) => Answer::ok(create_timeline(plane, tenant, body).await?),
             Err(answer) => answer,
         },
+        ("PUT", ["timelines", branch, "archival"]) => archive(plane, tenant, branch, asked).await?,
         ("DELETE", ["timelines", branch]) => {
             delete_timeline(plane, tenant, branch).await?;
             Answer::ok(Value::Null)
@@ -352,6 +378,22 @@ async fn create_timeline(plane: &Plane, tenant: TenantId, body: TimelineCreate) 
         Ok::<_, PlaneError>(())
     })?;
     Ok(TimelineView { branch: Some(body.branch), info: made? })
+}
+
+/// One that an endpoint serves isn't put aside.
+async fn archive(plane: &Plane, tenant: TenantId, text: &str, asked: &Asked) -> Result<Answer> {
+    let body: Value = match asked.json() {
+        Ok(body) => body,
+        Err(answer) => return Ok(answer),
+    };
+    let state = plane.memory.state();
+    let (name, branch) = state.branch(tenant, text)?;
+    if body["state"] == "Archived" {
+        state.check_unserved(tenant, Some(name))?;
+    }
+    let path = format!("/v1/tenant/{tenant}/timeline/{}/archival_config", branch.timeline);
+    let (status, body) = plane.controller.call(Method::PUT, &path, Some(&body)).await?;
+    Ok(Answer { status, body })
 }
 
 /// A timeline with branches of its own is refused here: the controller would first take it off the safekeepers.

@@ -367,3 +367,34 @@ fn the_users_own_folder() {
     assert_eq!(env(&[("HOME", "/h"), ("XDG_CONFIG_HOME", "/c")]), Some("/c/convoke/templates".into()));
     assert_eq!(env(&[("XDG_CONFIG_HOME", "relative")]), None);
 }
+
+/// Text of the rendered template neon.
+fn neon(parameters: &[(&str, &str)]) -> String {
+    find("neon", &[]).unwrap().render(&set(parameters)).unwrap().text
+}
+
+#[test]
+fn neon_takes_more_lines_for_pageservers_and_more_options_for_safekeepers() {
+    let more =
+        [("pageserver_config", "tenant_config = { pitr_interval = '1h' }"), ("safekeeper_options", "--no-sync  --dev")];
+    let text = neon(&more);
+    assert!(text.contains(r"' }\ntenant_config = { pitr_interval = '1h' }\n"), "{text}");
+    assert!(text.contains("      - \"--no-sync\"\n      - \"--dev\"\n    init: true\n"), "{text}");
+}
+
+#[test]
+fn neon_keeps_layers_in_a_bucket_if_told_so() {
+    let bucket =
+        [("storage", "s3"), ("s3_endpoint", "http://s3:9000"), ("s3_access_key", "me"), ("s3_secret_key", "of me")];
+    let text = neon(&bucket);
+    let storage = r#"{ endpoint = \"http://s3:9000\", bucket_name = \"neon\", bucket_region = \"eu-north-1\", prefix_in_bucket = "#;
+    for prefix in ["'/pageserver' }", "'/safekeeper/' }"] {
+        assert!(text.contains(&format!("{storage}{prefix}")), "{text}");
+    }
+    assert_eq!(text.matches("AWS_SECRET_ACCESS_KEY: \"of me\"").count(), 2 + 3, "{text}");
+    assert!(!neon(&[]).contains("AWS_"));
+    let refused =
+        |parameters: &[(&str, &str)]| find("neon", &[]).unwrap().render(&set(parameters)).unwrap_err().to_string();
+    assert!(refused(&bucket[..3]).contains("s3_access_key and s3_secret_key together"));
+    assert!(refused(&bucket[1..]).contains("are for storage=s3, but storage is volume"));
+}

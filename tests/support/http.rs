@@ -14,7 +14,13 @@ pub(crate) enum Place {
 /// Asks `host:port` for a path; the status and the body.
 #[track_caller]
 pub(crate) fn http_get(host: &str, path: &str) -> (u16, String) {
-    request(&Place::Host(host.to_owned()), "GET", path, "")
+    http_get_with(host, path, "Accept: */*")
+}
+
+/// The same with a header.
+#[track_caller]
+pub(crate) fn http_get_with(host: &str, path: &str, header: &str) -> (u16, String) {
+    ask(&Place::Host(host.to_owned()), "GET", path, header, "")
 }
 
 /// Posts JSON to a path at `host:port`; the status and the body.
@@ -26,9 +32,14 @@ pub(crate) fn http_post(host: &str, path: &str, body: &str) -> (u16, String) {
 /// Sends a request; the status and the body.
 #[track_caller]
 pub(crate) fn request(place: &Place, method: &str, path: &str, body: &str) -> (u16, String) {
+    ask(place, method, path, "Content-Type: application/json", body)
+}
+
+#[track_caller]
+fn ask(place: &Place, method: &str, path: &str, header: &str, body: &str) -> (u16, String) {
     let length = body.len();
-    let kind = "Content-Type: application/json";
-    let text = format!("{method} {path} HTTP/1.0\r\nHost: engine\r\n{kind}\r\nContent-Length: {length}\r\n\r\n{body}");
+    let text =
+        format!("{method} {path} HTTP/1.0\r\nHost: engine\r\n{header}\r\nContent-Length: {length}\r\n\r\n{body}");
     let patience = Some(Duration::from_secs(30));
     match place {
         Place::Socket(path) => {

@@ -13,7 +13,7 @@ mod schema;
 pub(crate) use cluster::TestCluster;
 pub(crate) use compose::http_services;
 pub(crate) use engine::{Api, with_engine};
-pub(crate) use http::{http_get, http_post};
+pub(crate) use http::{http_get, http_get_with, http_post};
 pub(crate) use proxy::Proxy;
 pub(crate) use ran::Ran;
 pub(crate) use running::Running;

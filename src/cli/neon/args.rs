@@ -100,8 +100,12 @@ pub enum EndpointCommand {
     Stop(EndpointOf),
     /// Tell a running endpoint where its pageservers and safekeepers are now
     Reconfigure(EndpointOf),
+    /// Tell a running endpoint to ask for its specification once more
+    Refresh(EndpointOf),
     /// Stop an endpoint and remove it; its data stays in the branch
     Destroy(EndpointOf),
+    /// Print a token for the API of an endpoint's compute_ctl
+    Jwt(EndpointJwt),
     /// Open psql on it
     Psql(Psql),
 }
@@ -111,6 +115,16 @@ pub enum EndpointCommand {
 pub struct EndpointOf {
     /// The endpoint
     pub endpoint: EndpointName,
+}
+
+/// `convoke neon endpoint jwt`
+#[derive(Debug, Clone, Args)]
+pub struct EndpointJwt {
+    /// The endpoint
+    pub endpoint: EndpointName,
+    /// For any endpoint instead of this one alone
+    #[arg(long, short, value_name = "SCOPE", value_parser = ["compute_ctl:admin"])]
+    pub scope: Option<String>,
 }
 
 /// `convoke neon endpoint create`
@@ -142,6 +156,15 @@ pub enum TenantCommand {
     List,
     /// Make a tenant with a branch main
     Create(TenantCreate),
+    /// Change settings of a tenant; without any, show those that it has
+    Config {
+        /// A setting; may be given several times. An empty value takes it back
+        #[arg(short = 'c', value_name = "KEY:VALUE")]
+        config: Vec<String>,
+        /// Whose.
+        #[command(flatten)]
+        of: OfTenant,
+    },
     /// Delete a tenant and all its data
     Delete {
         /// The tenant
@@ -221,6 +244,17 @@ pub enum TimelineCommand {
         #[command(flatten)]
         of: OfTenant,
     },
+    /// Put a branch aside: its data stays in remote storage alone
+    Archive {
+        /// The branch, by name or by its timeline's id
+        branch: String,
+        /// Bring it back
+        #[arg(long)]
+        undo: bool,
+        /// Whose.
+        #[command(flatten)]
+        of: OfTenant,
+    },
     /// Delete a branch and its data
     Delete {
         /// The branch, by name or by its timeline's id
@@ -245,6 +279,22 @@ pub enum NodeCommand {
     Fill {
         /// Its number
         node: u64,
+    },
+    /// Say whether a pageserver may be given shards
+    Policy {
+        /// Its number
+        node: u64,
+        /// Active: it may; the others: it may not, and Pause also after its next start
+        #[arg(value_parser = ["Active", "Pause", "PauseForRestart"])]
+        policy: String,
+    },
+    /// Move everything off a pageserver and forget it; its number can't be used again
+    Delete {
+        /// Its number
+        node: u64,
+        /// Though shards of it would be left with no other place
+        #[arg(long)]
+        force: bool,
     },
 }
 
@@ -282,6 +332,14 @@ pub enum ShardCommand {
 pub enum SafekeeperCommand {
     /// Show all safekeepers
     List,
+    /// Say whether new timelines are put on a safekeeper
+    Policy {
+        /// Its number
+        safekeeper: u64,
+        /// Active: they are
+        #[arg(value_parser = ["Active", "Pause", "Decomissioned"])]
+        policy: String,
+    },
 }
 
 /// `convoke neon control-plane`

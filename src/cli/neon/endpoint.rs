@@ -55,6 +55,19 @@ pub(super) async fn run(session: &Session, command: EndpointCommand) -> Result<u
             link.ask::<Value>(Method::POST, &format!("/v1/endpoints/{}/reconfigure", of.endpoint), None::<&()>).await?;
             Ok(0)
         }
+        EndpointCommand::Refresh(of) => {
+            let link = Link::open(session).await?;
+            link.ask::<Value>(Method::POST, &format!("/v1/endpoints/{}/refresh", of.endpoint), None::<&()>).await?;
+            Ok(0)
+        }
+        EndpointCommand::Jwt(args) => {
+            let link = Link::open(session).await?;
+            let body = api::TokenWanted { scope: args.scope };
+            let made: api::Token =
+                link.ask(Method::POST, &format!("/v1/endpoints/{}/jwt", args.endpoint), Some(&body)).await?;
+            session.printer.result(made.token);
+            Ok(0)
+        }
         EndpointCommand::Destroy(of) => destroy(session, &of.endpoint).await,
         EndpointCommand::Psql(args) => psql::run(session, args).await,
     }

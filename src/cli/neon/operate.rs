@@ -96,7 +96,35 @@ pub(super) async fn node(session: &Session, command: NodeCommand) -> Result<u8, 
             }
             moved(session, &link, node, "fill").await
         }
+        NodeCommand::Policy { node, policy } => {
+            find(&link, node).await?;
+            let body = json!({ "node_id": node, "scheduling": policy });
+            link.controller::<Value>(Method::PUT, &format!("/control/v1/node/{node}/config"), Some(&body)).await?;
+            Ok(0)
+        }
+        NodeCommand::Delete { node, force } => deleted(session, &link, node, force).await,
     }
+}
+
+/// Has the controller move everything off a pageserver and forget it.
+async fn deleted(session: &Session, link: &Link, node: u64, force: bool) -> Result<u8, CliError> {
+    find(link, node).await?;
+    let force = if force { "?force=true" } else { "" };
+    let path = format!("/control/v1/node/{node}/delete{force}");
+    link.controller::<Value>(Method::PUT, &path, None::<&()>).await?;
+    let begun = Instant::now();
+    while nodes(link).await?.iter().any(|known| known.id == node) {
+        if begun.elapsed() > MOVING {
+            return Err(CliError::failed(format!("pageserver {node} is still there after {} s", MOVING.as_secs()))
+                .hint("convoke neon status shows what moves; it goes on"));
+        }
+        tokio::select! {
+            () = session.interrupts.after(1) => return Ok(INTERRUPTED),
+            () = sleep(POLL) => {}
+        }
+    }
+    session.printer.result(format_args!("pageserver {node} is forgotten; convoke stop pageserver-{node} ends it"));
+    Ok(0)
 }
 
 async fn find(link: &Link, node: u64) -> Result<Node, CliError> {
@@ -134,7 +162,7 @@ async fn moved(session: &Session, link: &Link, node: u64, what: &str) -> Result<
 }
 
 /// The tenant that is meant.
-async fn tenant_id(link: &Link, of: OfTenant) -> Result<TenantId, CliError> {
+pub(super) async fn tenant_id(link: &Link, of: OfTenant) -> Result<TenantId, CliError> {
     if let Some(tenant) = of.tenant {
         return Ok(tenant);
     }
@@ -167,12 +195,26 @@ pub(super) async fn shard(session: &Session, command: ShardCommand) -> Result<u8
             let config = json!({ "override_scheduler": true, "prewarm": prewarm });
             let body = json!({ "node_id": node, "migration_config": config });
             let path = format!("/control/v1/tenant/{shard}/migrate");
+            let before = trouble_of(&link, &shard).await?;
             link.controller::<Value>(Method::PUT, &path, Some(&body)).await?;
+            // That is success for the controller, whether the shard has moved or will be tried again later.
+            let after = trouble_of(&link, &shard).await?;
+            if !after.is_empty() && after != before {
+                return Err(CliError::failed(format!("shard {shard} could not be moved yet: {after}"))
+                    .hint("the storage controller tries again by itself; convoke neon status shows it"));
+            }
             let how = if prewarm { "moves to" } else { "is on" };
             session.printer.result(format_args!("shard {shard} {how} pageserver {node}"));
         }
     }
     Ok(0)
+}
+
+/// The last thing that went wrong with a shard, as the storage controller says; empty: nothing.
+async fn trouble_of(link: &Link, shard: &str) -> Result<String, CliError> {
+    let tenants: Vec<TenantView> = link.get("/v1/tenants").await?;
+    let mut all = tenants.into_iter().flat_map(|view| view.description.shards);
+    Ok(all.find(|known| known.tenant_shard_id == shard).map(|known| known.last_error).unwrap_or_default())
 }
 
 /// Of the default tenant, if it has just one.
@@ -192,12 +234,20 @@ async fn only_shard(link: &Link) -> Result<String, CliError> {
 }
 
 pub(super) async fn safekeeper(session: &Session, command: SafekeeperCommand) -> Result<u8, CliError> {
-    let SafekeeperCommand::List = command;
     let link = Link::open(session).await?;
-    let safekeepers = safekeepers(&link).await?;
-    if session.global.is_json() {
-        return json(session, &safekeepers);
+    let known = safekeepers(&link).await?;
+    match command {
+        SafekeeperCommand::List if session.global.is_json() => return json(session, &known),
+        SafekeeperCommand::List => session.printer.result(safekeepers_table(session, &known)),
+        SafekeeperCommand::Policy { safekeeper, policy } => {
+            if !known.iter().any(|known| known.id == safekeeper) {
+                return Err(CliError::input(format!("there is no safekeeper {safekeeper}"))
+                    .hint("convoke neon safekeeper list"));
+            }
+            let body = json!({ "scheduling_policy": policy });
+            let path = format!("/control/v1/safekeeper/{safekeeper}/scheduling_policy");
+            link.controller::<Value>(Method::POST, &path, Some(&body)).await?;
+        }
     }
-    session.printer.result(safekeepers_table(session, &safekeepers));
     Ok(0)
 }

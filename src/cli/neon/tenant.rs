@@ -9,6 +9,7 @@ use super::super::error::CliError;
 use super::super::session::Session;
 use super::args::{OfTenant, TenantCommand, TenantCreate, TimelineCommand};
 use super::link::Link;
+use super::operate::tenant_id;
 use crate::neon::api::{self, TenantMade, TenantView, TimelineView};
 use crate::neon::ids::TimelineId;
 use crate::neon::server::encoded;
@@ -30,6 +31,7 @@ pub(super) async fn tenant(session: &Session, command: TenantCommand) -> Result<
                 .printer
                 .result(format_args!("tenant {} with branch main, timeline {}", made.tenant_id, made.timeline_id));
         }
+        TenantCommand::Config { config, of } => return configure(session, &link, &config, of).await,
         TenantCommand::Delete { tenant } => {
             link.ask::<Value>(Method::DELETE, &format!("/v1/tenants/{tenant}"), None::<&()>).await?;
         }
@@ -37,6 +39,25 @@ pub(super) async fn tenant(session: &Session, command: TenantCommand) -> Result<
             link.ask::<Value>(Method::PUT, &format!("/v1/tenants/{tenant}/default"), None::<&()>).await?;
         }
     }
+    Ok(0)
+}
+
+/// Changes what is named and leaves the rest. (neon_local's replaces all of it.)
+async fn configure(session: &Session, link: &Link, pairs: &[String], of: OfTenant) -> Result<u8, CliError> {
+    let tenant = tenant_id(link, of).await?;
+    if pairs.is_empty() {
+        let all: Value = link.controller(Method::GET, &format!("/v1/tenant/{tenant}/config"), None::<&()>).await?;
+        let text =
+            if session.global.is_json() { serde_json::to_string(&all) } else { serde_json::to_string_pretty(&all) };
+        session.printer.result(text.map_err(|error| CliError::failed(error.to_string()))?);
+        return Ok(0);
+    }
+    let mut body = settings(pairs)?;
+    for value in body.values_mut().filter(|value| value.as_str() == Some("")) {
+        *value = Value::Null;
+    }
+    body.insert("tenant_id".into(), Value::String(tenant.to_string()));
+    link.controller::<Value>(Method::PATCH, "/v1/tenant/config", Some(&body)).await?;
     Ok(0)
 }
 
@@ -129,6 +150,11 @@ pub(super) async fn timeline(session: &Session, command: TimelineCommand) -> Res
             let ancestor = Some(ancestor);
             let body = api::TimelineCreate { branch, timeline_id: timeline, ancestor, at, pg_version: None };
             made(session, &link, of, &body).await?;
+        }
+        TimelineCommand::Archive { branch, undo, of } => {
+            let state = if undo { "Unarchived" } else { "Archived" };
+            let path = format!("/v1/tenants/{}/timelines/{}/archival", path_of(of), encoded(&branch));
+            link.ask::<Value>(Method::PUT, &path, Some(&serde_json::json!({ "state": state }))).await?;
         }
         TimelineCommand::Delete { branch, of } => {
             let path = format!("/v1/tenants/{}/timelines/{}", path_of(of), encoded(&branch));

@@ -1,6 +1,7 @@
 //! The template `neon` with the simulated programs: its starts, what a start in order would cost, faults, bad input.
 
 mod bad_input;
+mod crashes;
 mod faults;
 mod plane;
 mod starts;

@@ -6,19 +6,19 @@ use convoke::event::Phase;
 use serde_json::Value;
 
 use super::Story;
-use crate::support::{Ran, TestCluster};
+use crate::support::{Ran, TestCluster, http_get_with};
 
 /// For what takes seconds; the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
-const MAIN: &str = "endpoint-main";
+pub(super) const MAIN: &str = "endpoint-main";
 
 /// A cluster of the template, brought up.
-struct Neon {
-    cluster: TestCluster,
+pub(super) struct Neon {
+    pub(super) cluster: TestCluster,
 }
 
 impl Neon {
-    fn up(set: &[&str]) -> (Self, Ran) {
+    pub(super) fn up(set: &[&str]) -> (Self, Ran) {
         let cluster = TestCluster::without_file();
         let set: Vec<&str> = set.iter().flat_map(|set| ["--set", set]).collect();
         let args: Vec<&str> = ["up", "neon", "--set", "images=sim"].into_iter().chain(set).collect();
@@ -28,12 +28,12 @@ impl Neon {
     }
 
     /// `psql` in the endpoint's container, where no password is asked for.
-    fn inside(&self, endpoint: &str, query: &str) -> Ran {
+    pub(super) fn inside(&self, endpoint: &str, query: &str) -> Ran {
         let args = ["exec", "-T", endpoint, "psql", "-h", "127.0.0.1", "-p", "55433", "-U", "neon", "-d", "neondb"];
         self.cluster.run(&[&args[..], &["-qAtX", "-c", query]].concat())
     }
 
-    fn shows(&self, endpoint: &str, setting: &str) -> String {
+    pub(super) fn shows(&self, endpoint: &str, setting: &str) -> String {
         self.inside(endpoint, &format!("show {setting}")).out.trim().to_owned()
     }
 
@@ -42,11 +42,11 @@ impl Neon {
     }
 
     /// The pageserver that the default tenant's only shard is on.
-    fn pageserver(&self) -> u64 {
+    pub(super) fn pageserver(&self) -> u64 {
         self.status()["tenants"][0]["description"]["shards"][0]["node_attached"].as_u64().expect("it is attached")
     }
 
-    fn wait_for(&self, what: &str, condition: impl Fn(&Self) -> bool) -> Duration {
+    pub(super) fn wait_for(&self, what: &str, condition: impl Fn(&Self) -> bool) -> Duration {
         let begun = Instant::now();
         while !condition(self) {
             assert!(begun.elapsed() < PATIENCE, "never {what}\n{}", self.cluster.log("control-plane"));
@@ -56,7 +56,7 @@ impl Neon {
     }
 }
 
-fn connstring(pageserver: u64) -> String {
+pub(super) fn connstring(pageserver: u64) -> String {
     format!("postgres://no_user@pageserver-{pageserver}:6400")
 }
 
@@ -187,4 +187,41 @@ fn endpoints_and_branches_come_and_go() {
     c.run(&["neon", "timeline", "branch", "--branch-name", "y", "--ancestor-start-lsn", "zz"])
         .exits(2)
         .says(&["is not an LSN"]);
+}
+
+#[test]
+fn settings_policies_and_tokens() {
+    let (neon, _) = Neon::up(&["safekeepers=1", "pageservers=1"]);
+    let c = &neon.cluster;
+    c.ok(&["neon", "tenant", "config", "-c", "gc_horizon:1024", "-c", "pitr_interval:7d"]);
+    c.ok(&["neon", "tenant", "config", "-c", "pitr_interval:"]);
+    let config = c.json(&["neon", "tenant", "config"]).to_string();
+    assert!(config.contains("1024") && !config.contains("7d"), "{config}");
+    c.run(&["neon", "tenant", "config", "-c", "gc_horizn:1"]).exits(2).says(&["gc_horizn"]);
+
+    c.ok(&["neon", "node", "policy", "1", "Pause"]);
+    assert!(c.ok(&["neon", "node", "list"]).out.contains("Pause"));
+    c.ok(&["neon", "node", "policy", "1", "Active"]);
+    c.ok(&["neon", "safekeeper", "policy", "1", "Pause"]);
+    assert!(c.ok(&["neon", "safekeeper", "list"]).out.contains("Pause"));
+    c.run(&["neon", "safekeeper", "policy", "7", "Pause"]).exits(2).says(&["there is no safekeeper 7"]);
+    c.run(&["neon", "node", "policy", "1", "Asleep"]).exits(2);
+
+    c.ok(&["neon", "safekeeper", "policy", "1", "Active"]);
+    c.ok(&["neon", "timeline", "branch", "--branch-name", "old"]);
+    c.ok(&["neon", "timeline", "archive", "old"]);
+    c.ok(&["neon", "timeline", "archive", "old", "--undo"]);
+    c.run(&["neon", "timeline", "archive", "main"]).exits(2).says(&["endpoint main serves it"]);
+
+    // compute_ctl takes what is printed, from whoever has it; nobody else's.
+    let status = |token: &str| {
+        let address = neon.cluster.address(MAIN, 3080);
+        let authorization = format!("Authorization: Bearer {token}");
+        http_get_with(&address, "/status", &authorization).0
+    };
+    let own = c.ok(&["neon", "endpoint", "jwt", "main"]).out;
+    let admin = c.ok(&["neon", "endpoint", "jwt", "main", "--scope", "compute_ctl:admin"]).out;
+    assert_eq!((status(own.trim()), status(admin.trim()), status("x.y.z")), (200, 200, 401));
+    c.ok(&["neon", "endpoint", "refresh", "main"]);
+    c.run(&["neon", "endpoint", "jwt", "none"]).exits(2).says(&["there is no endpoint none"]);
 }
