@@ -27,7 +27,8 @@ fn everything_starts_at_once_and_restarts_at_once_with_a_tenant() {
     assert!(!story.has_gates(), "{story:?}");
     let attached = ["pageserver-1", "pageserver-2"].map(|node| story.last(node, Phase::Ready));
     let after = story.last(CONTROLLER, Phase::Ready).saturating_sub(attached[0].max(attached[1]));
-    assert!(after < SECOND * 2, "{after:?} after its pageservers\n{story:?}");
+    // Where it asks one that isn't there yet, its packet is sent again after 1 and 3 s. Giving up takes over 7 s.
+    assert!(after < SECOND * 5, "{after:?} after its pageservers\n{story:?}");
     let log = plane.cluster.log(CONTROLLER);
     assert!(log.contains("startup scan: 2 of 2 pageservers answered"), "{log}");
     assert_eq!(plane.tenant_is_on(), before);
