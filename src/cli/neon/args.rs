@@ -315,7 +315,7 @@ pub enum ShardCommand {
     },
     /// Move a shard to another pageserver
     Migrate {
-        /// The shard, such as <tenant> or <tenant>-0002; without it the default tenant's only one
+        /// The shard, such as TENANT or TENANT-0002; without it the default tenant's only one
         #[arg(long = "tenant-shard-id", value_name = "ID")]
         shard: Option<String>,
         /// The pageserver's number
