@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::habits::{Build, Events, Images, Kill, List, Pull, Remove, Volumes, Wait};
 use crate::names::ComponentName;
 use crate::probe::ReachMode;
 use crate::report::Format;
@@ -115,8 +116,11 @@ pub struct Source {
     /// Parameter of the template
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     pub set: Vec<(String, String)>,
-    /// Name of a template; without it and without -f: compose.yaml here or in a folder above
-    #[arg(value_name = "TEMPLATE")]
+    /// Services of the Compose file, or else a template and services of it; none: all
+    #[arg(value_name = "TEMPLATE | SERVICE")]
+    pub names: Vec<String>,
+    /// A template, where that isn't a user's to say.
+    #[arg(skip)]
     pub template: Option<String>,
 }
 
@@ -158,6 +162,14 @@ pub enum OnFailure {
 pub enum Command {
     /// Bring a cluster up and wait until all of it is ready
     Up(Up),
+    /// Make the containers of a cluster, and start none
+    Create(Box<Up>),
+    /// Set how many containers services have: SERVICE=N
+    Scale(Box<Up>),
+    /// Pull the images of services
+    Pull(Pull),
+    /// Build the images of services
+    Build(Build),
     /// Stop and remove a cluster: containers and networks
     Down(Down),
     /// Stop components, keep their containers
@@ -168,8 +180,28 @@ pub enum Command {
     Start(Restart),
     /// Stop components and start them again
     Restart(Restart),
+    /// Kill components, or send them a signal
+    Kill(Kill),
+    /// Freeze components: their processes stand still
+    Pause(Components),
+    /// Let frozen components go on
+    Unpause(Components),
+    /// Remove the containers of components that are stopped
+    Rm(Remove),
     /// Show the components of a cluster
     Ps(Files),
+    /// Show the processes of components
+    Top(Components),
+    /// Show the images of components
+    Images(Images),
+    /// Show the named volumes of a cluster
+    Volumes(Volumes),
+    /// Show the clusters that run
+    Ls(List),
+    /// Wait until components have ended; the first exit code that isn't 0 is passed on
+    Wait(Wait),
+    /// Show what happens to containers as it happens
+    Events(Events),
     /// Show what components wrote
     Logs(Logs),
     /// Run a command in a component; its exit code is passed on
@@ -248,6 +280,12 @@ pub struct Up {
     /// How it is made.
     #[command(flatten)]
     pub making: Making,
+    /// Of the services named only these, not what they depend on
+    #[arg(long)]
+    pub no_deps: bool,
+    /// Make the containers, and start none
+    #[arg(long, conflicts_with_all = ["ephemeral", "supervise"])]
+    pub no_start: bool,
     /// Replace all replicas of a service at once, not each when the one before is ready
     #[arg(long)]
     pub at_once: bool,
@@ -525,14 +563,14 @@ pub struct Render {
     pub set: Vec<(String, String)>,
 }
 
-fn key_value(text: &str) -> Result<(String, String), String> {
+pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err(format!("{text:?} should be KEY=VALUE")),
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     // A bare number means seconds here, as in `docker compose`.
     match text.parse::<u32>() {
         Ok(seconds) => Ok(Duration::from_secs(seconds.into())),

@@ -100,7 +100,7 @@ pub(super) async fn stop(session: &Session, args: Stop) -> Result<u8, CliError> 
     carry_out(session, &engine, &cluster, &store, &request).await
 }
 
-async fn carry_out(
+pub(super) async fn carry_out(
     session: &Session,
     engine: &DockerEngine,
     cluster: &ClusterName,

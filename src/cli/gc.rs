@@ -1,7 +1,6 @@
 //! `convoke gc`: what dead runs left behind, said and then removed.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -55,7 +54,8 @@ pub(super) async fn run(session: &Session, args: Gc) -> Result<u8, CliError> {
     let goes_on = if work.args.yes {
         true
     } else {
-        let Some(answer) = work.ask(found.len()).await else { return Ok(INTERRUPTED) };
+        let what = crate::report::theme::count(found.len(), "thing");
+        let Some(answer) = session.confirm(&format!("remove {what}?")).await else { return Ok(INTERRUPTED) };
         answer
     };
     let rows = if goes_on {
@@ -163,27 +163,6 @@ impl Work<'_> {
             id: store.cluster().to_string(),
             why: "the cluster is gone; its run records go with it",
         })
-    }
-
-    /// Asks on a terminal; elsewhere the answer is no. None: Ctrl-C.
-    async fn ask(&self, count: usize) -> Option<bool> {
-        if self.session.global.is_json() || !std::io::stdin().is_terminal() {
-            return Some(false);
-        }
-        let what = crate::report::theme::count(count, "thing");
-        self.session.printer.problem(format_args!("remove {what}? [y/N]"));
-        let answer = tokio::task::spawn_blocking(|| {
-            let mut line = String::new();
-            std::io::stdin().lock().read_line(&mut line).map(|_| line)
-        });
-        tokio::select! {
-            biased;
-            () = self.session.interrupts.after(1) => None,
-            line = answer => {
-                let line = line.ok().and_then(Result::ok).unwrap_or_default();
-                Some(matches!(line.trim(), "y" | "Y" | "yes"))
-            }
-        }
     }
 
     async fn remove_all(&self, found: Vec<Leftover>) -> Vec<Row> {

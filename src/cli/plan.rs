@@ -10,6 +10,7 @@ use super::session::Session;
 use super::watchers::masker;
 use crate::cluster::Cluster;
 use crate::engine::{Engine, EngineError, ImageInfo};
+use crate::names::ComponentName;
 use crate::plan::diff;
 use crate::plan::preview::{Asked, Preview};
 use crate::report::table;
@@ -19,7 +20,10 @@ pub(super) async fn show<E: Engine>(
     engine: &E,
     cluster: &Cluster,
     args: &Up,
+    only: Option<&BTreeSet<ComponentName>>,
 ) -> Result<u8, CliError> {
+    let part = only.map(|only| cluster.reduced_to(only));
+    let cluster = part.as_ref().unwrap_or(cluster);
     let looked = tokio::select! {
         biased;
         () = session.interrupts.after(1) => return Err(CliError::interrupted()),

@@ -6,9 +6,8 @@ use super::args::{Restart, Waiting};
 use super::error::{CliError, INTERRUPTED};
 use super::session::{Session, choose, now_text, run_id};
 use super::source;
-use super::up::{basic_options, bring_up, lock, note};
+use super::up::{basic_options, bring_up, lock, note, still_stopped};
 use super::watchers::Watchers;
-use crate::cluster::Cluster;
 use crate::drive::Options;
 use crate::drive::stop::{StopRequest, stop};
 use crate::engine::Observed;
@@ -91,21 +90,11 @@ impl<'a> Again<'a> {
         stop(&self.engine, &self.cluster, &request, interrupt, watchers.sink_of_first_part()).await
     }
 
-    /// The components that stay stopped: after `stop` of all of them, those that this one isn't about.
-    fn still_stopped(&self, cluster: &Cluster) -> BTreeSet<ComponentName> {
-        let Some(only) = &self.only else { return BTreeSet::new() };
-        let stopped = match self.store.wanted() {
-            Some(Wanted::Stopped) => cluster.components.keys().cloned().collect(),
-            _ => self.store.stopped(),
-        };
-        stopped.difference(only).cloned().collect()
-    }
-
     async fn start(self, watchers: Watchers) -> Result<u8, CliError> {
         let observed = self.session.observe(&self.engine, &self.cluster).await?;
         let mut described = from_labels(&self.cluster, &observed);
         described.components.values_mut().for_each(|component| component.secrets.clone_from(&self.secrets));
-        note(self.store.set_stopped(&self.still_stopped(&described)));
+        note(self.store.set_stopped(&still_stopped(&self.store, &described, self.only.as_ref())));
         note(self.store.set_wanted(Wanted::Up));
         let options = Options {
             run: self.run,

@@ -10,8 +10,8 @@ use super::error::{FAILED, INTERRUPTED};
 use super::interrupt::Interrupts;
 use super::session::Session;
 use super::{
-    CliError, chaos, config, doctor, down, ephemeral, exec, gc, logs, manual, neon, port, ps, render, report, restart,
-    supervise, templates, up,
+    CliError, chaos, config, doctor, down, ephemeral, exec, gc, lists, logs, manual, neon, obtain, port, ps, remove,
+    render, report, restart, signals, supervise, templates, up, watch,
 };
 use crate::report::Printer;
 
@@ -81,12 +81,26 @@ async fn dispatch(cli: Cli, printer: &Printer, interrupts: &Interrupts) -> u8 {
     }
     let result = match cli.command {
         Command::Up(args) => up::run(&session, args).await,
+        Command::Create(args) => up::create(&session, *args).await,
+        Command::Scale(args) => up::scale(&session, *args).await,
+        Command::Pull(args) => obtain::pull(&session, args).await,
+        Command::Build(args) => obtain::build(&session, args).await,
         Command::Down(args) => down::down(&session, args).await,
         Command::Stop(args) => down::stop(&session, args).await,
         Command::Supervise(args) => supervise::run(&session, args).await,
         Command::Start(args) => restart::start(&session, args).await,
         Command::Restart(args) => restart::restart(&session, args).await,
+        Command::Kill(args) => signals::kill(&session, args).await,
+        Command::Pause(args) => signals::pause(&session, args).await,
+        Command::Unpause(args) => signals::unpause(&session, args).await,
+        Command::Rm(args) => remove::run(&session, args).await,
         Command::Ps(args) => ps::run(&session, args).await,
+        Command::Top(args) => lists::top(&session, args).await,
+        Command::Images(args) => lists::images(&session, args).await,
+        Command::Volumes(args) => lists::volumes(&session, args).await,
+        Command::Ls(args) => lists::clusters(&session, args).await,
+        Command::Wait(args) => watch::wait(&session, args).await,
+        Command::Events(args) => watch::events(&session, args).await,
         Command::Logs(args) => logs::run(&session, args).await,
         Command::Exec(args) => exec::run(&session, args).await,
         Command::Port(args) => port::run(&session, args).await,

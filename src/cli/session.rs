@@ -1,5 +1,6 @@
 //! What every command shares: the printer, the options, and how to reach the engine and name the cluster.
 
+use std::io::{BufRead, IsTerminal};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -104,6 +105,26 @@ impl Session {
             self.printer.problem(format_args!("warning: {warning}"));
         }
         store
+    }
+
+    /// Asks on a terminal; elsewhere the answer is no. None: Ctrl-C.
+    pub(super) async fn confirm(&self, question: &str) -> Option<bool> {
+        if self.global.is_json() || !std::io::stdin().is_terminal() {
+            return Some(false);
+        }
+        self.printer.problem(format_args!("{question} [y/N]"));
+        let answer = tokio::task::spawn_blocking(|| {
+            let mut line = String::new();
+            std::io::stdin().lock().read_line(&mut line).map(|_| line)
+        });
+        tokio::select! {
+            biased;
+            () = self.interrupts.after(1) => None,
+            line = answer => {
+                let line = line.ok().and_then(Result::ok).unwrap_or_default();
+                Some(matches!(line.trim(), "y" | "Y" | "yes"))
+            }
+        }
     }
 
     /// Observes the cluster, which must have something.

@@ -17,6 +17,8 @@ pub(super) struct Described {
     pub(super) cluster: Cluster,
     /// The template that it comes from.
     pub(super) template: Option<String>,
+    /// The services named; none: all.
+    pub(super) services: Vec<ServiceName>,
     /// All files that it depends on, there or not; none if it can't be read twice.
     pub(super) reads: Vec<PathBuf>,
 }
@@ -28,10 +30,12 @@ pub(super) fn describe(
     scale: &[(String, String)],
     engine_is_local: bool,
 ) -> Result<Described, CliError> {
-    let (loaded, secrets) = load(session, args)?;
+    let Input { sources, options, secrets, template } = input(session, args)?;
+    let loaded = compose::load(&sources, &options)?;
+    let services = services_named(session, &loaded, &options.services)?;
     let mut reads = loaded.reads.clone();
     reads.extend(loaded.files.iter().flat_map(|file| beside(file)));
-    if let Some(name) = &args.template {
+    if let Some(name) = &template {
         reads.extend(session.template_dirs().iter().flat_map(|dir| template::files_of(dir, name)));
     }
     if session.all_files(&args.file).iter().any(|file| file.as_os_str() == "-") {
@@ -43,7 +47,7 @@ pub(super) fn describe(
     for warning in loaded.warnings.iter().chain(warnings.iter()) {
         session.printer.problem(warning);
     }
-    Ok(Described { cluster, template: args.template.clone(), reads })
+    Ok(Described { cluster, template, services, reads })
 }
 
 /// A file, and where one that overrides it would be.
@@ -70,9 +74,13 @@ pub(super) struct Project {
 
 /// Loads and resolves what the arguments name, without looking for what a start needs; prints warnings.
 pub(super) fn project(session: &Session, args: &SourceArgs) -> Result<Project, CliError> {
-    let Input { sources, mut options, secrets } = input(session, args)?;
+    let Input { sources, mut options, secrets, .. } = input(session, args)?;
     options.describes_only = true;
-    let loaded = compose::load(&sources, &options)?;
+    let mut loaded = compose::load(&sources, &options)?;
+    let services = services_named(session, &loaded, &options.services)?;
+    if !services.is_empty() {
+        loaded.project.keep(&services);
+    }
     let options = ResolveOptions {
         engine_is_local: true,
         describes_only: true,
@@ -92,7 +100,7 @@ pub(super) fn raw(
     args: &SourceArgs,
     resolves_paths: bool,
 ) -> Result<(Canonical, Vec<Reference>, Vec<String>), CliError> {
-    let Input { sources, options, secrets } = input(session, args)?;
+    let Input { sources, options, secrets, .. } = input(session, args)?;
     let (canonical, references) = compose::load_raw(&sources, &options, resolves_paths)?;
     Ok((canonical, references, secrets))
 }
@@ -100,38 +108,40 @@ pub(super) fn raw(
 /// What a project is loaded from.
 struct Input {
     sources: Vec<Source>,
+    /// With the services that are named.
     options: LoadOptions,
     /// Values of a template's secret parameters.
     secrets: Vec<String>,
+    /// The template's name.
+    template: Option<String>,
 }
 
 fn load(session: &Session, args: &SourceArgs) -> Result<(Loaded, Vec<String>), CliError> {
-    let Input { sources, options, secrets } = input(session, args)?;
+    let Input { sources, options, secrets, .. } = input(session, args)?;
     Ok((compose::load(&sources, &options)?, secrets))
 }
 
 fn input(session: &Session, args: &SourceArgs) -> Result<Input, CliError> {
     let files = session.all_files(&args.file);
     let global = &session.global;
+    let env = Environment::new(environment(), &working_directory()?, &global.env_files);
+    let (template, services) = meaning(session, &files, &env, args);
     let mut options = LoadOptions {
-        env: Environment::new(environment(), &working_directory()?, &global.env_files),
+        env,
         project_name: global.project.clone().filter(|name| !name.is_empty()),
         working_dir: global.project_directory.clone(),
         profiles: global.profiles.clone(),
+        services: services.to_vec(),
         ..LoadOptions::default()
     };
-    if let Some(name) = &args.template {
-        if !files.is_empty() {
-            return Err(
-                CliError::input(format!("both a template ({name}) and -f were given")).hint("give one of the two")
-            );
-        }
+    if let Some(name) = template {
         let template = template::find(name, &session.template_dirs())?;
         let rendered = template.render(&args.set)?;
         let source = Source { name: format!("{name} (rendered)"), text: rendered.text, path: None };
         options.project_name.get_or_insert_with(|| name.clone());
         options.working_dir = options.working_dir.or_else(|| std::env::current_dir().ok());
-        return Ok(Input { sources: vec![source], options, secrets: rendered.secrets });
+        let template = Some(name.clone());
+        return Ok(Input { sources: vec![source], options, secrets: rendered.secrets, template });
     }
     if !args.set.is_empty() {
         return Err(CliError::input("--set goes with a template")
@@ -144,7 +154,62 @@ fn input(session: &Session, args: &SourceArgs) -> Result<Input, CliError> {
     }
     let read = |path: &PathBuf| if is_stdin(path) { Source::read_stdin() } else { Source::read(path) };
     let sources = files.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    Ok(Input { sources, options, secrets: Vec::new() })
+    Ok(Input { sources, options, secrets: Vec::new(), template: None })
+}
+
+/// What names on the command line mean: services of the files that are given or found, or else a template and services
+/// of it. A file that is given has services only; one that is found gives way to a template, unless it has a service of
+/// that name.
+fn meaning<'a>(
+    session: &Session,
+    files: &[PathBuf],
+    env: &Environment,
+    args: &'a SourceArgs,
+) -> (Option<&'a String>, &'a [String]) {
+    let names = args.names.as_slice();
+    if let Some(template) = &args.template {
+        return (Some(template), names);
+    }
+    let Some((first, rest)) = names.split_first() else { return (None, names) };
+    if !files.is_empty() {
+        return (None, names);
+    }
+    let is_template = template::find(first, &session.template_dirs()).is_ok();
+    match found_files(env) {
+        Err(_) => (Some(first), rest),
+        Ok(_) if !is_template => (None, names),
+        Ok(found) if has_service(&found, env, first) => (None, names),
+        Ok(_) => (Some(first), rest),
+    }
+}
+
+/// Whether the files have a service of this name. Not if they can't be read: what is wrong is said when they are asked for.
+fn has_service(files: &[PathBuf], env: &Environment, name: &str) -> bool {
+    let sources = files.iter().map(|file| Source::read(file)).collect::<Result<Vec<_>, _>>();
+    let options = LoadOptions { env: env.clone(), describes_only: true, ..LoadOptions::default() };
+    let loaded = sources.and_then(|sources| compose::load(&sources, &options));
+    loaded.is_ok_and(|loaded| loaded.project.all_services().any(|own| own.as_str() == name))
+}
+
+/// The services that are named, which must be there.
+fn services_named(session: &Session, loaded: &Loaded, names: &[String]) -> Result<Vec<ServiceName>, CliError> {
+    let find = |name: &String| loaded.project.services.keys().find(|own| own.as_str() == name).cloned();
+    names.iter().map(|name| find(name).ok_or_else(|| no_service(session, loaded, name))).collect()
+}
+
+/// The name may be meant for a template.
+fn no_service(session: &Session, loaded: &Loaded, name: &str) -> CliError {
+    let services: Vec<&str> = loaded.project.all_services().map(ServiceName::as_str).collect();
+    let (templates, _) = template::list(&session.template_dirs());
+    let templates: Vec<&str> = templates.iter().map(|template| template.name.as_str()).collect();
+    let hint = if templates.contains(&name) {
+        format!("{name} is a template: leave -f out")
+    } else if let Some(closest) = compose::suggest::closest(name, services.iter().chain(&templates).copied()) {
+        format!("did you mean {closest:?}?")
+    } else {
+        format!("the services are {}, the templates {}", services.join(", "), templates.join(", "))
+    };
+    CliError::input(format!("there is no service {name:?}")).hint(hint)
 }
 
 /// The contents of all secrets of a cluster that was started from these files, as far as they can be read now.

@@ -132,11 +132,17 @@ struct Subject {
 
 /// By the files or the template that are given or found; None where there are none.
 fn find(session: &Session, args: &Supervise, is_local: bool) -> Result<Option<Subject>, CliError> {
-    let is_given = args.source.template.is_some() || !session.all_files(&args.source.file).is_empty();
+    let is_given = args.source.template.is_some()
+        || !args.source.names.is_empty()
+        || !session.all_files(&args.source.file).is_empty();
     if !is_given && !source::is_found(session)? {
         return Ok(None);
     }
     let described = source::describe(session, &args.source, &args.making.scale, is_local)?;
+    if let Some(service) = described.services.first() {
+        let error = CliError::input(format!("a cluster is supervised as a whole, not only {service}"));
+        return Err(error.hint("leave the name out; `convoke stop` takes components out of it"));
+    }
     Ok(Some(Subject { described, source: args.clone(), from_labels: false }))
 }
 
@@ -155,7 +161,7 @@ async fn by_labels(session: &Session, engine: &DockerEngine, mut args: Supervise
     session.printer.progress(format_args!(
         "note: without its file, what is removed of {name} can't be made anew; give it with -f, or the template"
     ));
-    let described = Described { cluster, template: None, reads: Vec::new() };
+    let described = Described { cluster, template: None, services: Vec::new(), reads: Vec::new() };
     Ok(Subject { described, source: args, from_labels: true })
 }
 

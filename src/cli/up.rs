@@ -19,7 +19,7 @@ use crate::drive::{Driver, Options};
 use crate::engine::Subnet;
 use crate::engine::docker::DockerEngine;
 use crate::event::Outcome;
-use crate::names::ClusterName;
+use crate::names::{ClusterName, ComponentName, ServiceName};
 use crate::report::theme::count;
 use crate::report::{boot_times, records};
 use crate::store::{Guard, Source, Store, Wanted};
@@ -43,8 +43,9 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
     let described = source::describe(session, &args.source, &args.making.scale, is_local)?;
     let engine = connected?;
     let mut cluster = described.cluster;
+    let only = part(&cluster, &described.services, args.no_deps)?;
     if args.plan {
-        return plan::show(session, &engine, &cluster, &args).await;
+        return plan::show(session, &engine, &cluster, &args, only.as_ref()).await;
     }
     let store = session.store(&cluster.name);
     let Some(_guard) = lock(session, &store, "up", !args.waiting.no_wait_lock).await? else {
@@ -62,16 +63,20 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
     };
     note(store.set_source(&wanted));
     say_supervisor(session, &store);
-    note(store.set_stopped(&BTreeSet::new()));
+    note(store.set_stopped(&still_stopped(&store, &cluster, only.as_ref())));
     note(store.set_wanted(Wanted::Up));
     let options = Options {
-        command: "up".into(),
+        command: if args.no_start { "create" } else { "up" }.into(),
+        only,
+        without_others: args.no_deps,
+        only_make: args.no_start,
         timeout: args.waiting.timeout,
         starts_in_flight: args.parallel.max(1),
         publish_address: publish_address(session, &cluster, args.making.publish_address, &engine),
         pool: pool(args.making.pool.as_deref())?,
         rebuild: args.making.build,
-        replace_at_once: args.at_once,
+        // With none of them started no replica would ever have its turn.
+        replace_at_once: args.at_once || args.no_start,
         remove_orphans: args.making.remove_orphans,
         ..basic_options(&store, &engine)
     };
@@ -83,6 +88,50 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
         lines.show(session, &engine).await;
     }
     Ok(code)
+}
+
+/// `convoke create`: what `up` makes, without starting it.
+pub(super) async fn create(session: &Session, args: Up) -> Result<u8, CliError> {
+    run(session, Up { no_start: true, ..args }).await
+}
+
+/// `convoke scale`: `up` of the services named, each with a number of containers.
+pub(super) async fn scale(session: &Session, mut args: Up) -> Result<u8, CliError> {
+    let (numbers, names): (Vec<String>, Vec<String>) =
+        std::mem::take(&mut args.source.names).into_iter().partition(|name| name.contains('='));
+    let numbers: Vec<(String, String)> =
+        numbers.iter().filter_map(|pair| pair.split_once('=')).map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
+    if numbers.is_empty() && args.making.scale.is_empty() {
+        return Err(CliError::input("how many of which service?").hint("convoke scale web=3"));
+    }
+    args.making.scale.extend(numbers);
+    args.source.names = names.into_iter().chain(args.making.scale.iter().map(|(service, _)| service.clone())).collect();
+    run(session, args).await
+}
+
+/// The components of the services that were named, and unless `alone` what they depend on; None: all.
+fn part(cluster: &Cluster, services: &[ServiceName], alone: bool) -> Result<Option<BTreeSet<ComponentName>>, CliError> {
+    match (services, alone) {
+        ([], false) => Ok(None),
+        ([], true) => Err(CliError::input("--no-deps goes with services").hint("name those that are to be started")),
+        (_, false) => Ok(Some(cluster.with_dependencies(services))),
+        (_, true) => Ok(Some(cluster.of_services(services).map(|component| component.name.clone()).collect())),
+    }
+}
+
+/// The components that stay stopped when `only` these are started: after `stop` of all of them the others, else those
+/// that were stopped one by one.
+pub(super) fn still_stopped(
+    store: &Store,
+    cluster: &Cluster,
+    only: Option<&BTreeSet<ComponentName>>,
+) -> BTreeSet<ComponentName> {
+    let Some(only) = only else { return BTreeSet::new() };
+    let stopped = match store.wanted() {
+        Some(Wanted::Stopped) => cluster.components.keys().cloned().collect(),
+        _ => store.stopped(),
+    };
+    stopped.difference(only).cloned().collect()
 }
 
 /// Makes the cluster one that goes when its owner does; the label's value. If that is now, the run is cut short.

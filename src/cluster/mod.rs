@@ -4,6 +4,7 @@ pub mod component;
 pub mod graph;
 pub mod hash;
 pub mod network;
+mod part;
 pub mod probes;
 pub mod resolve;
 #[cfg(test)]

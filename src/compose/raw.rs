@@ -50,12 +50,39 @@ impl Project {
         (self.services, self.switched_off) = (on, off);
     }
 
+    /// Keeps the services that are named and what they depend on or need, and drops the others.
+    pub fn keep(&mut self, named: &[ServiceName]) {
+        let mut kept: BTreeSet<ServiceName> = BTreeSet::new();
+        let mut open: Vec<ServiceName> = named.to_vec();
+        while let Some(name) = open.pop() {
+            let Some(service) = self.services.get(&name) else { continue };
+            if kept.insert(name) {
+                open.extend(service.depends_on.keys().cloned());
+                // A single component of a service may be named, too.
+                let of_service = |need: &str| self.services.keys().find(|own| is_or_has(own.as_str(), need));
+                open.extend(service.convoke.needs.iter().filter_map(|need| of_service(&need.value)).cloned());
+            }
+        }
+        self.services.retain(|name, _| kept.contains(name));
+    }
+
+    /// The names of all services, of those too that are switched off.
+    pub fn all_services(&self) -> impl Iterator<Item = &ServiceName> {
+        self.services.keys().chain(self.switched_off.keys())
+    }
+
     /// All profiles that services have, in alphabetical order.
     #[must_use]
     pub fn profiles(&self) -> BTreeSet<&str> {
         let services = self.services.values().chain(self.switched_off.values());
         services.flat_map(|service| &service.profiles).map(|profile| profile.value.as_str()).collect()
     }
+}
+
+/// Whether `name` is the service, or a component of it: `service-n`.
+fn is_or_has(service: &str, name: &str) -> bool {
+    let number = name.strip_prefix(service).and_then(|rest| rest.strip_prefix('-'));
+    name == service || number.is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
 /// `x-convoke.start`: whether `depends_on` conditions hold starts back.

@@ -131,6 +131,7 @@ impl Driver {
             (Some(_), Some((old, _))) => Next::Retire(Box::new(old.clone())),
             (Some(current), None) if current.name != node.component.container_name => Next::Rename(current.id.clone()),
             // Never by what may be old: a job that ran meanwhile would run twice.
+            (Some(_), None) if self.options.only_make => Next::Nothing,
             (Some(current), None) if !is_news_due && node.wants_start(current) => self.next_to_start(node, current),
             (Some(current), None) if !is_news_due => self.repair(name, node, current),
             _ => Next::Nothing,
@@ -288,7 +289,7 @@ impl Driver {
         node.component.gates.iter().find(|gate| {
             let Some(peer) = self.nodes.get(&gate.on) else { return false };
             let progress = PeerProgress { phase: peer.phase, has_started: peer.has_run || peer.is_running };
-            let is_left_out = !gate.required && self.stays_down(peer);
+            let is_left_out = (!gate.required || self.options.without_others) && self.stays_down(peer);
             !is_left_out && !gates::is_open(gate, self.cluster.start, progress)
         })
     }

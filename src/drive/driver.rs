@@ -49,6 +49,10 @@ pub struct Options {
     pub boot_times: BTreeMap<ComponentName, Duration>,
     /// Act on these components only; None: on all.
     pub only: Option<BTreeSet<ComponentName>>,
+    /// Of the others those that don't run aren't waited for.
+    pub without_others: bool,
+    /// Make containers, and start none.
+    pub only_make: bool,
     /// Build images that the file says how to build even if they are there.
     pub rebuild: bool,
     /// Replace all replicas of a service at once, rather than each when the one before is ready.
@@ -92,6 +96,8 @@ impl Default for Options {
             pool: Subnet { base: Ipv4Addr::new(10, 231, 0, 0), prefix: 16 },
             boot_times: BTreeMap::new(),
             only: None,
+            without_others: false,
+            only_make: false,
             rebuild: false,
             replace_at_once: false,
             remove_orphans: false,

@@ -103,7 +103,8 @@ impl Driver {
     /// What one component waits for, and for which peers; None when it waits for nothing.
     pub(super) fn waiting(&self, name: &ComponentName) -> Option<Wait> {
         let node = self.nodes.get(name)?;
-        if node.phase.is_settled() || node.failure.is_some() || !self.is_selected(name) || self.is_held(name) {
+        let is_over = node.phase.is_settled() || node.failure.is_some();
+        if is_over || !self.is_selected(name) || self.is_held(name) || self.options.only_make {
             return None;
         }
         if let Some(early) = &node.early_exit {

@@ -1,12 +1,13 @@
 //! What has to be there before a container can be made, besides its image: networks, volumes, addresses.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::driver::Driver;
 use super::input::Call;
 use super::node::Node;
 use super::retry::{ATTEMPTS, Retry};
-use crate::cluster::Network;
+use crate::cluster::{Mount, Network};
 use crate::engine::{
     CreateNetwork, EngineError, ErrorKind, Observed, ObservedContainer, ObservedNetwork, Status, Subnet,
 };
@@ -116,13 +117,22 @@ impl Driver {
         if !is_needed {
             return;
         }
-        for key in self.cluster.networks.keys().cloned().collect::<Vec<_>>() {
-            self.advance_network(&key);
+        let (networks, volumes) = self.objects_needed();
+        for key in &networks {
+            self.advance_network(key);
         }
-        for key in self.cluster.volumes.keys().cloned().collect::<Vec<_>>() {
-            self.advance_volume(&key);
+        for key in &volumes {
+            self.advance_volume(key);
         }
         self.hand_out_addresses();
+    }
+
+    /// The networks and volumes of the components that are acted on.
+    fn objects_needed(&self) -> (BTreeSet<NetworkKey>, BTreeSet<VolumeKey>) {
+        let specs = || self.selected().map(|(_, node)| &node.component.spec);
+        let networks = specs().flat_map(|spec| spec.networks.keys()).filter(|key| self.networks.contains_key(*key));
+        let volumes = specs().flat_map(|spec| &spec.mounts).filter_map(Mount::volume);
+        (networks.cloned().collect(), volumes.cloned().collect())
     }
 
     fn advance_network(&mut self, key: &NetworkKey) {
@@ -304,15 +314,14 @@ impl Driver {
         }
     }
 
-    /// Once every network is there: addresses and hosts entries, for all components at once.
+    /// Once every network that is needed is there: addresses and hosts entries, for all components at once.
     pub(super) fn hand_out_addresses(&mut self) {
         if self.addressing.is_some() || self.observed_asked < self.addressing_after {
             return;
         }
-        let mut there = std::collections::BTreeMap::new();
-        for key in self.cluster.networks.keys() {
-            let Some(network) = self.networks.get(key).and_then(|state| state.network.clone()) else { return };
-            there.insert(key.clone(), network);
+        let there = self.networks_there();
+        if self.objects_needed().0.iter().any(|key| !there.contains_key(key)) {
+            return;
         }
         let Some(observed) = &self.observed else { return };
         self.addressing = Some(addresses::assign_without(&self.cluster, &there, observed, &self.refused_addresses));

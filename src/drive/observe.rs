@@ -1,6 +1,6 @@
 //! Taking in what the engine shows: lists and inspections become what is known of each component.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::driver::{Driver, ENGINE_PATIENCE, ObserveInFlight, SLOW_TICK};
@@ -8,7 +8,7 @@ use super::input::Call;
 use super::node::{Node, Track};
 use super::probing::GOOD_RUN;
 use super::retry::pause;
-use crate::engine::{EngineError, ErrorKind, HealthStatus, Observed, ObservedContainer, Status};
+use crate::engine::{EngineError, ErrorKind, HealthStatus, Observed, ObservedContainer, Status, labels};
 use crate::event::{EventKind, Outcome, Phase, PlannedAction};
 use crate::names::{ComponentName, ContainerId};
 use crate::plan::diff;
@@ -166,7 +166,7 @@ impl Driver {
     /// Volumes of a cluster often belong together, as a database does to what it describes. With some there and some
     /// not, and no container left that would have kept them, somebody removed a part.
     fn warn_of_missing_volumes(&mut self, observed: &Observed) {
-        if !observed.containers.is_empty() {
+        if !observed.containers.is_empty() || self.options.only.is_some() {
             return;
         }
         let is_there = |name: &str| observed.volumes.iter().any(|volume| volume.name == name);
@@ -191,16 +191,20 @@ impl Driver {
     }
 
     fn take_surplus(&mut self, surplus: Vec<ObservedContainer>) {
-        if self.options.from_labels || self.options.only.is_some() {
+        if self.options.from_labels {
             return;
         }
         let is_there = |id: &ContainerId| surplus.iter().any(|container| container.id == *id);
         self.surplus.retain(|id, state| state.busy || is_there(id));
-        let wanted = surplus.into_iter().filter(|container| !diff::is_switched_off(&self.cluster, container));
+        let services: BTreeSet<&str> = self.selected().map(|(_, node)| node.component.service.as_str()).collect();
+        let is_of = |c: &ObservedContainer| c.label(labels::COMPOSE_SERVICE).is_some_and(|own| services.contains(own));
+        let is_orphan = |c: &ObservedContainer| !diff::belongs_to_file(&self.cluster, c);
+        let wanted = surplus.into_iter().filter(|container| {
+            !diff::is_switched_off(&self.cluster, container)
+                && (is_of(container) || (self.options.remove_orphans && is_orphan(container)))
+        });
         for container in wanted.collect::<Vec<_>>() {
-            if self.options.remove_orphans || diff::belongs_to_file(&self.cluster, &container) {
-                self.surplus.entry(container.id).or_default();
-            }
+            self.surplus.entry(container.id).or_default();
         }
     }
 

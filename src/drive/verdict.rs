@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::driver::{Driver, START_DEADLINE};
 use super::node::Node;
+use crate::engine::ObservedContainer;
 use crate::event::{Outcome, Phase};
 
 /// How old a probe's pass and the last list may be in a verdict.
@@ -13,7 +14,18 @@ impl Driver {
     /// Whether every selected component is ready or completed, or failed where nobody requires it.
     pub(super) fn all_settled(&self) -> bool {
         let settled = |node: &Node| (node.phase.is_settled() || node.failure.is_some()) && !node.busy;
-        self.observed.is_some() && self.selected().all(|(name, node)| settled(node) || self.is_held(name))
+        let is_done = |(name, node)| settled(node) || self.is_held(name) || self.is_made(node);
+        self.observed.is_some() && self.selected().all(is_done)
+    }
+
+    /// Whether nothing is left to do about a component that is only to be made.
+    pub(super) fn is_made(&self, node: &Node) -> bool {
+        let standing = self.standing(node);
+        let has_its_name = |current: &ObservedContainer| current.name == node.component.container_name;
+        self.options.only_make
+            && !node.busy
+            && standing.outdated.is_empty()
+            && standing.current.is_some_and(has_its_name)
     }
 
     /// Says "ready" when it is so: all probes fresh, and a list after the last pass shows all running since the same
@@ -27,7 +39,8 @@ impl Driver {
             return;
         }
         let known = self.selected().all(|(name, node)| {
-            let is_done = node.phase == Phase::Completed || node.failure.is_some() || self.is_held(name);
+            let is_over = node.phase == Phase::Completed || node.failure.is_some();
+            let is_done = is_over || self.is_held(name) || self.is_made(node);
             node.inspecting.is_none() && !node.dirty && !node.awaits_list && (is_done || node.started_at.is_some())
         });
         if !known {

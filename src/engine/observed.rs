@@ -192,7 +192,7 @@ pub struct ContainerState {
 }
 
 /// The engine's word for what a container does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Never started.
@@ -209,6 +209,22 @@ pub enum Status {
     Removing,
     /// Broken beyond repair: remove it.
     Dead,
+}
+
+impl Status {
+    /// The engine's word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Restarting => "restarting",
+            Self::Exited => "exited",
+            Self::Removing => "removing",
+            Self::Dead => "dead",
+        }
+    }
 }
 
 /// The engine's health check.
@@ -274,6 +290,8 @@ pub struct ImageInfo {
     pub exposed: Vec<u16>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// Bytes.
+    pub size: u64,
 }
 
 /// Something that happened to a container of the cluster. Only a hint: the container is inspected for the truth.

@@ -51,8 +51,10 @@ pub enum Goal {
     Ready,
     /// `stop`: every component is stopped.
     Stopped,
-    /// `down`: every component is gone.
+    /// `down`, `rm`: every component is gone.
     Removed,
+    /// `create`: every component has a container.
+    Created,
 }
 
 impl Goal {
@@ -61,7 +63,8 @@ impl Goal {
     pub fn of(command: &str) -> Self {
         match command {
             "stop" => Self::Stopped,
-            "down" => Self::Removed,
+            "down" | "rm" => Self::Removed,
+            "create" => Self::Created,
             _ => Self::Ready,
         }
     }
@@ -73,6 +76,7 @@ impl Goal {
             Self::Ready => "ready",
             Self::Stopped => "stopped",
             Self::Removed => "removed",
+            Self::Created => "created",
         }
     }
 }
@@ -146,11 +150,12 @@ impl Row {
 
     /// Whether it reached what the run is for.
     #[must_use]
-    pub const fn is_done(&self, goal: Goal) -> bool {
+    pub fn is_done(&self, goal: Goal) -> bool {
         match goal {
             Goal::Ready => !self.removed && self.phase.is_settled(),
             Goal::Stopped => self.removed || matches!(self.phase, Phase::Stopped | Phase::Completed),
             Goal::Removed => self.removed,
+            Goal::Created => !self.removed && self.phase >= Phase::Created,
         }
     }
 

@@ -89,8 +89,8 @@ pub fn next_steps(board: &Board, outcome: Outcome, theme: Theme) -> Option<Strin
         (Goal::Ready, Outcome::EngineUnreachable) => {
             return Some(format!("  next: {}", theme.paint(HINT, "convoke doctor")));
         }
-        (Goal::Stopped, Outcome::Ready) => vec!["start".to_owned(), "down".to_owned()],
-        (Goal::Stopped | Goal::Removed, _) => return None,
+        (Goal::Stopped | Goal::Created, Outcome::Ready) => vec!["start".to_owned(), "down".to_owned()],
+        (Goal::Stopped | Goal::Removed | Goal::Created, _) => return None,
     };
     let typed: Vec<String> =
         commands.iter().map(|command| theme.paint(HINT, format!("convoke {command} -p {cluster}"))).collect();

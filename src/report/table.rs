@@ -258,6 +258,14 @@ pub fn doctor(rows: &[DoctorRow], theme: Theme) -> String {
     lines.join("\n")
 }
 
+/// A table of these columns; no line end after the last line.
+#[must_use]
+pub fn plain(header: &[&str], rows: &[Vec<String>], theme: Theme) -> String {
+    let mut lines = aligned(header, rows);
+    lines[0] = theme.paint(DIM, &lines[0]);
+    lines.join("\n")
+}
+
 /// Rows as a JSON array over several lines.
 ///
 /// # Errors

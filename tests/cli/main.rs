@@ -25,6 +25,7 @@ mod failures;
 mod files;
 mod flood;
 mod gates;
+mod habits;
 mod interop;
 mod interruption;
 mod neon;

@@ -234,6 +234,7 @@ pub(super) fn image(inspected: ImageInspect) -> ImageInfo {
         volumes,
         exposed,
         labels: config.labels.unwrap_or_default().into_iter().collect(),
+        size: inspected.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bollard::query_parameters::{
     KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, StartContainerOptions,
-    StopContainerOptionsBuilder,
+    StopContainerOptionsBuilder, TopOptions,
 };
 
 use super::connect::DockerEngine;
@@ -18,6 +18,15 @@ use crate::names::ContainerId;
 const STOP_MARGIN: Duration = Duration::from_secs(30);
 /// Pause between looks while somebody else's removal goes on.
 const REMOVAL_PAUSE: Duration = Duration::from_millis(50);
+
+/// Processes, each with a value for every title.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Processes {
+    /// What the columns are.
+    pub titles: Vec<String>,
+    /// The processes.
+    pub rows: Vec<Vec<String>>,
+}
 
 impl DockerEngine {
     pub(super) async fn start_container(&self, id: &ContainerId) -> Result<()> {
@@ -37,6 +46,16 @@ impl DockerEngine {
         let options = KillContainerOptionsBuilder::default().signal(signal).build();
         let call = self.docker().kill_container(id.as_str(), Some(options));
         within(WORK, Verb::Kill(self.name_of(id)), call).await
+    }
+
+    /// The processes of a running container, as the engine host's `ps` shows them.
+    ///
+    /// # Errors
+    /// When it doesn't run, or the engine doesn't answer.
+    pub async fn processes(&self, id: &ContainerId) -> Result<Processes> {
+        let call = self.docker().top_processes(id.as_str(), None::<TopOptions>);
+        let listed = within(WORK, Verb::Inspect(self.name_of(id)), call).await?;
+        Ok(Processes { titles: listed.titles.unwrap_or_default(), rows: listed.processes.unwrap_or_default() })
     }
 
     pub(super) async fn pause_container(&self, id: &ContainerId) -> Result<()> {

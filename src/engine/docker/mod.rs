@@ -34,4 +34,5 @@ mod terminal;
 pub use address::{Address, Surroundings};
 pub use attached::ExecStreams;
 pub use connect::{ApiVersion, DockerEngine};
+pub use lifecycle::Processes;
 pub use terminal::TerminalSize;

@@ -1,0 +1,173 @@
+//! `convoke pull` and `convoke build`: images, without containers.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt};
+use tokio::time::Instant;
+
+use super::error::{CliError, FAILED, INTERRUPTED};
+use super::habits::{Build, Pull};
+use super::session::Session;
+use super::source::{self, Described};
+use super::watchers::masker;
+use crate::cluster::{Cluster, Component};
+use crate::engine::docker::DockerEngine;
+use crate::engine::{BuildRequest, Engine, EngineError, Progress, labels};
+use crate::mask::Masker;
+use crate::plan::request::image_labels;
+
+/// So many at once.
+const AT_ONCE: usize = 4;
+/// Progress is said so often at most.
+const SAID_EVERY: Duration = Duration::from_secs(1);
+/// Lines of a failed build's output that are quoted.
+const QUOTED: usize = 20;
+
+pub(super) async fn pull(session: &Session, args: Pull) -> Result<u8, CliError> {
+    let (engine, described) = describe(session, &args.source).await?;
+    let wanted = chosen(&described, args.include_deps);
+    let mut pulled = BTreeMap::new();
+    for component in wanted {
+        if component.build.is_some() {
+            session.printer.progress(format_args!("{} is built: `convoke build`", component.image));
+        } else {
+            pulled.insert(component.image.clone(), component.clone());
+        }
+    }
+    let code = all(session, &engine, &described.cluster, pulled).await?;
+    Ok(if args.ignore_pull_failures && code == FAILED { 0 } else { code })
+}
+
+pub(super) async fn build(session: &Session, args: Build) -> Result<u8, CliError> {
+    let (engine, described) = describe(session, &args.source).await?;
+    let wanted = chosen(&described, args.with_dependencies);
+    let mut built = BTreeMap::new();
+    for mut component in wanted.into_iter().filter(|component| component.build.is_some()).cloned() {
+        if let Some(build) = &mut component.build {
+            build.args.extend(args.args.iter().map(|(key, value)| (key.clone(), Some(value.clone()))));
+            build.options.no_cache |= args.no_cache;
+            build.options.pull |= args.pull;
+        }
+        built.insert(component.image.clone(), component);
+    }
+    if built.is_empty() {
+        session.printer.progress("nothing of that is built");
+    }
+    all(session, &engine, &described.cluster, built).await
+}
+
+async fn describe(session: &Session, args: &super::args::Source) -> Result<(DockerEngine, Described), CliError> {
+    let connected = session.connect().await;
+    let is_local = connected.as_ref().map_or(true, |engine| engine.known_info().is_local);
+    let described = source::describe(session, args, &[], is_local)?;
+    Ok((connected?, described))
+}
+
+/// The components of the services named, or all.
+fn chosen(described: &Described, with_dependencies: bool) -> Vec<&Component> {
+    let (cluster, services) = (&described.cluster, &described.services);
+    if services.is_empty() {
+        cluster.components.values().collect()
+    } else if with_dependencies {
+        let names = cluster.with_dependencies(services);
+        cluster.components.values().filter(|component| names.contains(&component.name)).collect()
+    } else {
+        cluster.of_services(services).collect()
+    }
+}
+
+/// Obtains the image of each component; says how each went.
+async fn all(
+    session: &Session,
+    engine: &DockerEngine,
+    cluster: &Cluster,
+    wanted: BTreeMap<String, Component>,
+) -> Result<u8, CliError> {
+    let masker = masker(cluster);
+    let obtaining = stream::iter(wanted.values()).map(|component| {
+        let obtain = Obtain { session, engine, cluster, component, masker: &masker, output: VecDeque::new() };
+        obtain.run()
+    });
+    let mut obtaining = obtaining.buffer_unordered(AT_ONCE);
+    let mut code = 0;
+    loop {
+        tokio::select! {
+            biased;
+            () = session.interrupts.after(1) => return Ok(INTERRUPTED),
+            next = obtaining.next() => match next {
+                None => return Ok(code),
+                Some(true) => {}
+                Some(false) => code = FAILED,
+            },
+        }
+    }
+}
+
+/// One image on its way.
+struct Obtain<'a> {
+    session: &'a Session,
+    engine: &'a DockerEngine,
+    cluster: &'a Cluster,
+    component: &'a Component,
+    masker: &'a Masker,
+    /// The last lines of a build.
+    output: VecDeque<String>,
+}
+
+impl Obtain<'_> {
+    async fn run(mut self) -> bool {
+        let image = &self.component.image;
+        let result = self.steps().await;
+        let printer = &self.session.printer;
+        match result {
+            Ok(()) => {
+                let done = if self.component.build.is_some() { "built" } else { "pulled" };
+                printer.progress(format_args!("{image} {done}"));
+            }
+            Err(error) => {
+                for line in &self.output {
+                    printer.problem(format_args!("  {}", self.masker.mask(line)));
+                }
+                printer.problem(format_args!("error: {}", self.masker.mask(&error.to_string())));
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn steps(&mut self) -> Result<(), EngineError> {
+        let component = self.component;
+        let mut steps = match component.build.clone() {
+            Some(build) => {
+                let mut labels = image_labels(self.cluster);
+                labels.insert(labels::COMPOSE_SERVICE.to_owned(), component.service.to_string());
+                let cluster = self.cluster.name.clone();
+                self.engine.build(&BuildRequest { tag: component.image.clone(), cluster, build, labels })
+            }
+            None => self.engine.pull(&component.image),
+        };
+        let mut said: Option<Instant> = None;
+        while let Some(step) = steps.next().await {
+            let progress = step?;
+            if component.build.is_some() && progress.current.is_none() {
+                self.output.extend(progress.text.lines().filter(|line| !line.is_empty()).map(ToOwned::to_owned));
+                self.output.drain(..self.output.len().saturating_sub(QUOTED));
+            }
+            if said.is_none_or(|at| at.elapsed() >= SAID_EVERY) {
+                said = Some(Instant::now());
+                self.say(&progress);
+            }
+        }
+        Ok(())
+    }
+
+    fn say(&self, progress: &Progress) {
+        let text = self.masker.mask(progress.text.lines().next().unwrap_or_default());
+        let counted = match (progress.current, progress.total) {
+            (Some(current), Some(total)) if total > 0 => format!(" {} %", current * 100 / total),
+            _ => String::new(),
+        };
+        self.session.printer.progress(format_args!("{}: {text}{counted}", self.component.image));
+    }
+}
