@@ -57,6 +57,7 @@ async fn keep(session: &Session, args: Supervise, command: &'static str) -> Resu
             engine: Some(engine.known_info().address.clone()),
         }));
     }
+    super::neon::provide_image(&engine, &described.cluster).await?;
     let options = Options {
         command: command.into(),
         timeout: args.ready_within,
