@@ -212,8 +212,10 @@ fn a_crash_loop_is_never_ready() {
         let all = failures(&up);
         let [failure] = all.as_slice() else { panic!("{up}") };
         assert!(failure.what.contains("exited 3, restarted") || failure.what.contains("not ready"), "{failure:?}");
-        // A busy engine may not hand its log out in time.
-        assert!(failure.log.is_empty() || failure.log.iter().any(|line| line == "exiting with 3"), "{failure:?}");
+        // A busy engine may not hand its log out in time. One that just runs has said no more than that it does.
+        let is_running = failure.what.contains("not ready");
+        let ends = failure.log.iter().any(|line| line == "exiting with 3");
+        assert!(ends || is_running || failure.log.is_empty(), "{failure:?}");
     }
 }
 
