@@ -6,8 +6,8 @@ use futures::future::{join_all, try_join_all};
 use serde::Serialize;
 
 use super::args::Components;
+use super::args::{Images, List, Volumes};
 use super::error::CliError;
-use super::habits::{Images, List, Volumes};
 use super::session::{Session, choose};
 use crate::engine::{Engine, Observed, ObservedContainer, Status, labels};
 use crate::names::ClusterName;

@@ -16,7 +16,6 @@ mod down;
 mod ephemeral;
 mod exec;
 mod gc;
-mod habits;
 mod history;
 mod interrupt;
 mod lists;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
 
+use super::args::{Build, Pull};
 use super::error::{CliError, FAILED, INTERRUPTED};
-use super::habits::{Build, Pull};
 use super::session::Session;
 use super::source::{self, Described};
 use super::watchers::masker;

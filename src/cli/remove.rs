@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::args::Remove;
 use super::down::carry_out;
 use super::error::{CliError, INTERRUPTED};
-use super::habits::Remove;
 use super::session::{Session, choose, now_text, run_id};
 use super::up::lock;
 use crate::drive::stop::StopRequest;

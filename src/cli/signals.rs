@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use futures::future::join_all;
 
 use super::args::Components;
+use super::args::Kill;
 use super::error::{CliError, FAILED};
-use super::habits::Kill;
 use super::session::{Session, choose};
 use super::up::note;
 use crate::engine::docker::DockerEngine;

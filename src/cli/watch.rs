@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::args::{Down, Files};
+use super::args::{Events, Wait};
 use super::down;
 use super::error::{CliError, INTERRUPTED};
-use super::habits::{Events, Wait};
 use super::session::{Session, choose};
 use crate::engine::docker::DockerEngine;
 use crate::engine::{Engine, EngineEventKind, Status};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::args::{Components, Files, Source, duration, key_value};
+use super::shared::{Components, Files, Source, duration, key_value};
 
 /// `convoke kill`
 #[derive(Debug, Clone, Args)]
