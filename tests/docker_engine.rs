@@ -87,6 +87,7 @@ impl Cx {
             carried_volumes: BTreeMap::new(),
             files: Vec::new(),
             owners: Vec::new(),
+            one_off: None,
         }
     }
 

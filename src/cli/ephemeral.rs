@@ -164,7 +164,7 @@ pub(super) fn end_watcher(store: &Store) {
 /// Owners in the labels of the cluster's things; None among them: something has no owner.
 fn owners(observed: &Observed) -> BTreeSet<Option<String>> {
     let of = |labels: &std::collections::BTreeMap<String, String>| labels.get(labels::EPHEMERAL).cloned();
-    let containers = observed.containers.iter().map(|container| of(&container.labels));
+    let containers = observed.everything().map(|container| of(&container.labels));
     let networks = observed.networks.iter().map(|network| of(&network.labels));
     containers.chain(networks).chain(observed.volumes.iter().map(|volume| of(&volume.labels))).collect()
 }

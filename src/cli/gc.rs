@@ -114,7 +114,7 @@ impl Work<'_> {
         for network in found.iter().filter(|one| one.kind == Kind::Network) {
             // The cluster's own go before it does.
             let members = self.engine.members(&network.id).await.unwrap_or_default();
-            let is_own = |member: &String| observed.containers.iter().any(|at| at.name == *member);
+            let is_own = |member: &String| observed.everything().any(|at| at.name == *member);
             if let Some(other) = members.iter().find(|member| !is_own(member)) {
                 let name = &network.name;
                 self.session.printer.progress(format_args!("network {name} is left alone: {other} is on it"));

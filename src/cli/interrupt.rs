@@ -1,4 +1,4 @@
-//! Ctrl-C: once asks the run to end, twice ends the process at once.
+//! Ctrl-C: once asks the run to end, twice ends the process at once; unless signals are passed on to a container.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -8,7 +8,14 @@ use tokio::sync::watch;
 pub(super) struct Interrupts {
     sender: watch::Sender<u32>,
     count: watch::Receiver<u32>,
+    /// How many end the process at once.
+    most: watch::Sender<u32>,
 }
+
+/// A second signal ends the process.
+const MOST: u32 = 2;
+/// Where signals are for somebody else to answer, the process gets away with so many.
+const MOST_PASSED_ON: u32 = 4;
 
 impl Interrupts {
     /// Listens to SIGINT, SIGTERM and SIGHUP from now on.
@@ -25,7 +32,7 @@ impl Interrupts {
                 }
             });
         }
-        Self { sender, count }
+        Self { sender, count, most: watch::Sender::new(MOST) }
     }
 
     /// Counts the end of `what` as one more.
@@ -35,6 +42,24 @@ impl Interrupts {
             what.await;
             sender.send_modify(|count| *count += 1);
         });
+    }
+
+    /// From now on signals are passed on to a container: it takes more of them to end the process.
+    pub(super) fn are_passed_on(&self) {
+        self.most.send_replace(MOST_PASSED_ON);
+    }
+
+    /// Resolves when there were so many that the process has to end at once.
+    pub(super) async fn are_too_many(&self) {
+        let mut most = self.most.subscribe();
+        loop {
+            let times = *most.borrow_and_update();
+            tokio::select! {
+                () = self.after(times) => if times == *most.borrow() { return },
+                // Its sender is here.
+                _ = most.changed() => {}
+            }
+        }
     }
 
     /// Resolves when `times` signals have come.

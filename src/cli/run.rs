@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
 
 use super::args::{Cli, Command, OutputFormat};
@@ -10,15 +10,15 @@ use super::error::{FAILED, INTERRUPTED};
 use super::interrupt::Interrupts;
 use super::session::Session;
 use super::{
-    CliError, chaos, config, doctor, down, ephemeral, exec, gc, lists, logs, manual, neon, obtain, port, ps, remove,
-    render, report, restart, signals, supervise, templates, up, watch,
+    CliError, chaos, config, copy, doctor, down, ephemeral, exec, flags, gc, lists, logs, manual, neon, obtain,
+    one_off, port, ps, remove, render, report, restart, signals, supervise, templates, up, watch,
 };
 use crate::report::Printer;
 
 /// Runs the program: parses the arguments, does what they say, returns the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(flags::with_ports(std::env::args_os().collect(), &Cli::command())) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version go to standard output with 0, errors to standard error with 2: clap's own rule.
@@ -51,7 +51,7 @@ pub fn main() -> ExitCode {
         tokio::select! {
             biased;
             // A second Ctrl-C: at once.
-            () = interrupts.after(2) => INTERRUPTED,
+            () = interrupts.are_too_many() => INTERRUPTED,
             code = dispatch(cli, &printer, &interrupts) => code,
         }
     });
@@ -102,7 +102,9 @@ async fn dispatch(cli: Cli, printer: &Printer, interrupts: &Interrupts) -> u8 {
         Command::Wait(args) => watch::wait(&session, args).await,
         Command::Events(args) => watch::events(&session, args).await,
         Command::Logs(args) => logs::run(&session, args).await,
+        Command::Run(args) => one_off::run(&session, *args).await,
         Command::Exec(args) => exec::run(&session, args).await,
+        Command::Cp(args) => copy::run(&session, args).await,
         Command::Port(args) => port::run(&session, args).await,
         Command::Config(args) => config::run(&session, args).await,
         Command::Templates => templates::run(&session),

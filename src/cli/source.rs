@@ -50,6 +50,30 @@ pub(super) fn describe(
     Ok(Described { cluster, template, services, reads })
 }
 
+/// The project as it is, and the cluster that it would be with one more file merged over it, in which `service` has one
+/// container. Prints warnings of the first only: those of the second are the same.
+pub(super) fn with_one_off(
+    session: &Session,
+    args: &SourceArgs,
+    service: &str,
+    over: Source,
+    engine_is_local: bool,
+) -> Result<(Described, Cluster), CliError> {
+    let Input { mut sources, options, secrets, template } = input(session, args)?;
+    let loaded = compose::load(&sources, &options)?;
+    let services = services_named(session, &loaded, &options.services)?;
+    let resolving = ResolveOptions { engine_is_local, secrets, ..ResolveOptions::default() };
+    let (cluster, warnings) = resolve(&loaded, &resolving)?;
+    sources.push(over);
+    let changed = compose::load(&sources, &options)?;
+    let resolving = ResolveOptions { scale: parse_scale(&[(service.to_owned(), "1".to_owned())])?, ..resolving };
+    let (changed, _) = resolve(&changed, &resolving)?;
+    for warning in loaded.warnings.iter().chain(warnings.iter()) {
+        session.printer.problem(warning);
+    }
+    Ok((Described { cluster, template, services, reads: Vec::new() }, changed))
+}
+
 /// A file, and where one that overrides it would be.
 fn beside(file: &Path) -> Vec<PathBuf> {
     let folder = file.parent().unwrap_or(Path::new("."));

@@ -85,6 +85,9 @@ pub struct Component {
     pub boot_hint: Option<Duration>,
     /// What to type to use it; `{PORT}` stands for where that port is published.
     pub connect: Option<String>,
+    /// It is a one-off container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub one_off: Option<OneOff>,
     /// Hex SHA-256 over everything whose change needs a new container; probes, needs, gates, entries and addresses are not in it.
     pub config_hash: String,
     /// Short digests of its parts (see [`super::config_parts`]): they tell which of them changed.
@@ -92,6 +95,26 @@ pub struct Component {
     /// Values that must never be shown (contents of secrets); empty strings are not listed.
     #[serde(skip)]
     pub secrets: Vec<String>,
+}
+
+impl Component {
+    /// Whether its peers find it under its service's name.
+    #[must_use]
+    pub fn is_under_its_service(&self) -> bool {
+        self.one_off.as_ref().is_none_or(|one_off| one_off.under_its_service)
+    }
+}
+
+/// What makes a component a one-off container (`convoke run`): it is made like any other, and then belongs to whoever
+/// asked for it: no run starts, replaces or awaits it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OneOff {
+    /// What tells it from others of its service.
+    pub slug: String,
+    /// The engine removes it when it ends.
+    pub remove: bool,
+    /// Peers find it under its service's name and aliases.
+    pub under_its_service: bool,
 }
 
 /// How to build an image.

@@ -13,7 +13,7 @@ pub(crate) mod sample;
 pub use crate::compose::{Blkio, BuildOptions, Device, DeviceRequest, Logging, Settings};
 pub use component::{
     Build, Cluster, Component, ContainerSpec, FileContent, Gate, GateCondition, HostFile, Mount, MountKind,
-    NetworkAttachment, PortBinding, Protocol, RestartPolicy, StartMode, Stored, Ulimit, VolumeOwner,
+    NetworkAttachment, OneOff, PortBinding, Protocol, RestartPolicy, StartMode, Stored, Ulimit, VolumeOwner,
 };
 pub use graph::{Cycle, Graph};
 pub use hash::{changed_parts, config_hash, config_parts};

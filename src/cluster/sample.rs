@@ -25,6 +25,7 @@ pub(crate) fn component(name: &str, networks: &[&str]) -> Component {
         completes: false,
         depends_on_label: String::new(),
         boot_hint: None,
+        one_off: None,
         connect: None,
         config_hash: String::new(),
         config_parts: String::new(),

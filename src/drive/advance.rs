@@ -131,7 +131,7 @@ impl Driver {
             (Some(_), Some((old, _))) => Next::Retire(Box::new(old.clone())),
             (Some(current), None) if current.name != node.component.container_name => Next::Rename(current.id.clone()),
             // Never by what may be old: a job that ran meanwhile would run twice.
-            (Some(_), None) if self.options.only_make => Next::Nothing,
+            (Some(_), None) if self.only_makes(node) => Next::Nothing,
             (Some(current), None) if !is_news_due && node.wants_start(current) => self.next_to_start(node, current),
             (Some(current), None) if !is_news_due => self.repair(name, node, current),
             _ => Next::Nothing,

@@ -104,7 +104,7 @@ impl Driver {
     pub(super) fn waiting(&self, name: &ComponentName) -> Option<Wait> {
         let node = self.nodes.get(name)?;
         let is_over = node.phase.is_settled() || node.failure.is_some();
-        if is_over || !self.is_selected(name) || self.is_held(name) || self.options.only_make {
+        if is_over || !self.is_selected(name) || self.is_held(name) || self.only_makes(node) {
             return None;
         }
         if let Some(early) = &node.early_exit {

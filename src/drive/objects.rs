@@ -345,7 +345,7 @@ fn find_network<'a>(
     let members = |network: &ObservedNetwork| {
         let on = |c: &&ObservedContainer| c.networks.values().any(|at| at.network_id == network.id);
         let rests = |c: &&ObservedContainer| matches!(c.state.status, Status::Created | Status::Exited);
-        let all = observed.containers.iter().filter(on);
+        let all = observed.everything().filter(on);
         (all.clone().filter(|c| !rests(c)).count(), all.count())
     };
     let pool = if wanted.external { &observed.other_networks } else { &observed.networks };

@@ -164,7 +164,7 @@ impl<E: Engine, R: FnMut(Event)> Stopping<'_, E, R> {
         let too_late = &self.too_late;
         self.given_up.retain(|id, _| {
             let is_lost = |at: &ObservedContainer| is_up(at) || too_late.get(id).is_some_and(|times| *times > 1);
-            observed.containers.iter().any(|at| at.id == *id && is_lost(at))
+            observed.everything().any(|at| at.id == *id && is_lost(at))
         });
     }
 
@@ -216,7 +216,10 @@ impl<E: Engine, R: FnMut(Event)> Stopping<'_, E, R> {
 
     fn chosen<'o>(&self, observed: &'o Observed) -> impl Iterator<Item = &'o ObservedContainer> {
         let only = self.request.only.clone();
-        observed.containers.iter().filter(move |c| only.as_ref().is_none_or(|only| only.contains(&c.component)))
+        // One-off containers go with the cluster, and are somebody's own affair until then.
+        let one_offs = observed.one_offs.iter().filter(|_| self.request.remove);
+        let all = observed.containers.iter().chain(one_offs);
+        all.filter(move |c| only.as_ref().is_none_or(|only| only.contains(&c.component)))
     }
 
     fn is_work_left(&self, observed: &Observed) -> bool {

@@ -65,14 +65,14 @@ async fn who_is_on<E: Engine>(engine: &E, cluster: &ClusterName, network: &Obser
     let (Ok(members), Ok(observed)) = (engine.members(&network.id).await, engine.observe(cluster).await) else {
         return HeldBy::Unknown;
     };
-    if members.is_empty() && observed.containers.is_empty() {
+    if members.is_empty() && observed.everything().next().is_none() {
         return HeldBy::Nobody;
     }
     let mut others = Vec::new();
     for member in members {
         if observed.foreign_containers.iter().any(|foreign| foreign.name == member) {
             others.push(member);
-        } else if observed.containers.iter().all(|container| container.name != member) {
+        } else if observed.everything().all(|container| container.name != member) {
             tracing::debug!(network = network.name, member, "the network lists a container that is gone");
             if let Err(error) = engine.disconnect(&network.id, &member).await {
                 tracing::debug!(%error, "it stays");

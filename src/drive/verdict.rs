@@ -18,11 +18,16 @@ impl Driver {
         self.observed.is_some() && self.selected().all(is_done)
     }
 
+    /// Whether this run makes its container and leaves the start to others: a one-off container is its caller's.
+    pub(super) const fn only_makes(&self, node: &Node) -> bool {
+        self.options.only_make || node.component.one_off.is_some()
+    }
+
     /// Whether nothing is left to do about a component that is only to be made.
     pub(super) fn is_made(&self, node: &Node) -> bool {
         let standing = self.standing(node);
         let has_its_name = |current: &ObservedContainer| current.name == node.component.container_name;
-        self.options.only_make
+        self.only_makes(node)
             && !node.busy
             && standing.outdated.is_empty()
             && standing.current.is_some_and(has_its_name)

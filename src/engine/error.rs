@@ -131,6 +131,8 @@ pub enum Verb {
     Create(String),
     /// Put files into a container.
     PutFiles(String),
+    /// Read files of a container.
+    GetFiles(String),
     /// Start a container.
     Start(String),
     /// Stop a container.
@@ -174,6 +176,7 @@ impl fmt::Display for Verb {
             Self::RemoveVolume(name) => write!(f, "remove volume {name}"),
             Self::Create(name) => write!(f, "create {name}"),
             Self::PutFiles(name) => write!(f, "put files into {name}"),
+            Self::GetFiles(name) => write!(f, "read files of {name}"),
             Self::Start(name) => write!(f, "start {name}"),
             Self::Stop(name) => write!(f, "stop {name}"),
             Self::Kill(name) => write!(f, "signal {name}"),

@@ -58,8 +58,11 @@ pub const COMPOSE_PROJECT: &str = "com.docker.compose.project";
 pub const COMPOSE_SERVICE: &str = "com.docker.compose.service";
 /// Compose's container number, from 1.
 pub const COMPOSE_NUMBER: &str = "com.docker.compose.container-number";
-/// `False`: not a one-off container. `docker compose ps` and others want exactly this spelling.
+/// `False`, or `True` for a container of `run`, which is no component. `docker compose ps` and others want exactly this
+/// spelling.
 pub const COMPOSE_ONEOFF: &str = "com.docker.compose.oneoff";
+/// Compose's label of a one-off container: what tells it from others of its service.
+pub const COMPOSE_SLUG: &str = "com.docker.compose.slug";
 /// Compose's configuration hash; any value makes the object visible to it.
 pub const COMPOSE_CONFIG_HASH: &str = "com.docker.compose.config-hash";
 /// Image id that the container was made from.

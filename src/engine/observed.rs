@@ -45,6 +45,8 @@ impl EngineInfo {
 pub struct Observed {
     /// Containers with our cluster label.
     pub containers: Vec<ObservedContainer>,
+    /// Containers of `convoke run` with our cluster label: no components, but they go with the cluster.
+    pub one_offs: Vec<ObservedContainer>,
     /// Networks with our cluster label, oldest first.
     pub networks: Vec<ObservedNetwork>,
     /// Every other network by name (external ones are found here), ours of other clusters included.
@@ -60,6 +62,18 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// Takes the one-off containers out of the list of components.
+    pub fn part_one_offs(&mut self) {
+        let (one_offs, components) = std::mem::take(&mut self.containers).into_iter().partition(|at| at.is_one_off());
+        self.containers = components;
+        self.one_offs = one_offs;
+    }
+
+    /// The containers of all components, and the one-off ones.
+    pub fn everything(&self) -> impl Iterator<Item = &ObservedContainer> + Clone {
+        self.containers.iter().chain(&self.one_offs)
+    }
+
     /// Names components as they are shown: `web` is `web-1` once there is a `web-2`, and `web` again when that is gone,
     /// whatever was true when their containers were made.
     pub fn name_components(&mut self) {
@@ -147,6 +161,12 @@ impl ObservedContainer {
     #[must_use]
     pub fn label(&self, key: &str) -> Option<&str> {
         self.labels.get(key).map(String::as_str)
+    }
+
+    /// Whether it was made by `convoke run`.
+    #[must_use]
+    pub fn is_one_off(&self) -> bool {
+        self.label(labels::COMPOSE_ONEOFF) == Some("True")
     }
 
     /// Its service and number, which stay the same when the number of the service's containers changes.

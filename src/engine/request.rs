@@ -10,7 +10,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Build, ContainerSpec, HealthCheck, HostFile, VolumeOwner};
+use crate::cluster::{Build, ContainerSpec, HealthCheck, HostFile, OneOff, VolumeOwner};
 use crate::names::{ClusterName, ComponentName, NetworkKey};
 
 /// An IPv4 network in CIDR form.
@@ -161,6 +161,8 @@ pub struct CreateContainer {
     pub files: Vec<HostFile>,
     /// Owners of volume roots.
     pub owners: Vec<VolumeOwner>,
+    /// It is a one-off container.
+    pub one_off: Option<OneOff>,
 }
 
 /// A network that a container is attached to.

@@ -181,6 +181,10 @@ pub fn assign_containers(
     let by_identity = by_identity(cluster);
     let mut found: BTreeMap<ComponentName, Vec<ObservedContainer>> = BTreeMap::new();
     let mut surplus = Vec::new();
+    let one_off = |at: &ObservedContainer| cluster.components.get(&at.component).is_some_and(|c| c.one_off.is_some());
+    for container in observed.one_offs.iter().filter(|at| one_off(at)) {
+        found.entry(container.component.clone()).or_default().push(container.clone());
+    }
     for container in &observed.containers {
         match container.identity().and_then(|(service, number)| by_identity.get(&(service, number))) {
             Some(name) => found.entry((*name).clone()).or_default().push(container.clone()),
@@ -195,7 +199,7 @@ fn by_identity(cluster: &Cluster) -> BTreeMap<(&str, u32), &ComponentName> {
         let component: &Component = component;
         ((component.service.as_str(), component.number), name)
     };
-    cluster.components.iter().map(identify).collect()
+    cluster.components.iter().filter(|(_, component)| component.one_off.is_none()).map(identify).collect()
 }
 
 /// Names observed containers as the file does, so that what is known of `web` holds for `web-1` when there is to be a

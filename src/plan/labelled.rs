@@ -141,6 +141,7 @@ fn component(
         completes: stored.completes,
         depends_on_label: text(labels::COMPOSE_DEPENDS_ON).to_owned(),
         boot_hint: None,
+        one_off: None,
         connect: None,
         config_hash: text(labels::CONFIG_HASH).to_owned(),
         config_parts: text(labels::CONFIG_PARTS).to_owned(),

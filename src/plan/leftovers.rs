@@ -69,6 +69,7 @@ pub struct Rules {
 }
 
 const NEVER_COMPLETED: &str = "a run was killed while it made it";
+const NEVER_BEGUN: &str = "a run was killed before it started it";
 const REPLACEMENT: &str = "a run was killed before it took the place of another";
 const TWIN: &str = "another network has the same name, and nobody is on this one";
 const NO_CONTAINERS: &str = "the cluster has no containers";
@@ -79,7 +80,7 @@ const OWNER_GONE: &str = "the process that its ephemeral cluster belonged to is 
 pub fn leftovers(cluster: &ClusterName, observed: &Observed, rules: &Rules) -> Vec<Leftover> {
     let find = Finding { cluster, observed, rules };
     let mut all = if rules.is_orphan { find.everything() } else { find.pieces() };
-    if rules.volumes && (rules.is_orphan || observed.containers.is_empty()) {
+    if rules.volumes && (rules.is_orphan || observed.everything().next().is_none()) {
         let why = if rules.is_orphan { OWNER_GONE } else { NO_CONTAINERS };
         all.extend(observed.volumes.iter().map(|volume| find.leftover(Kind::Volume, &volume.name, &volume.name, why)));
     }
@@ -107,17 +108,17 @@ impl Finding<'_> {
     }
 
     fn everything(&self) -> Vec<Leftover> {
-        let containers = self.observed.containers.iter().map(|one| self.container(one, OWNER_GONE));
+        let containers = self.observed.everything().map(|one| self.container(one, OWNER_GONE));
         containers.chain(self.observed.networks.iter().map(|one| self.network(one, OWNER_GONE))).collect()
     }
 
     fn pieces(&self) -> Vec<Leftover> {
-        let mut all: Vec<Leftover> = self.observed.containers.iter().filter_map(|one| self.of_container(one)).collect();
+        let mut all: Vec<Leftover> = self.observed.everything().filter_map(|one| self.of_container(one)).collect();
         let networks = &self.observed.networks;
         for (index, network) in networks.iter().enumerate().filter(|(_, network)| self.is_old(network.created_at)) {
             // The oldest of a name comes first, and is the one that runs keep.
             let is_twin = networks[..index].iter().any(|older| older.name == network.name);
-            if self.observed.containers.is_empty() {
+            if self.observed.everything().next().is_none() {
                 all.push(self.network(network, NO_CONTAINERS));
             } else if is_twin && !self.is_used(network) {
                 all.push(self.network(network, TWIN));
@@ -135,6 +136,9 @@ impl Finding<'_> {
         if container.name.ends_with(labels::UNFINISHED) {
             return Some(self.container(container, NEVER_COMPLETED));
         }
+        if container.is_one_off() {
+            return Some(self.container(container, NEVER_BEGUN));
+        }
         let own = container.label(labels::CONTAINER)?;
         let is_other = |other: &&ObservedContainer| other.id != container.id && other.name == own;
         let replaces = container.name != own && self.observed.containers.iter().any(|other| is_other(&other));
@@ -143,7 +147,7 @@ impl Finding<'_> {
 
     fn is_used(&self, network: &ObservedNetwork) -> bool {
         let on = |container: &ObservedContainer| container.networks.values().any(|at| at.network_id == network.id);
-        self.observed.containers.iter().any(on)
+        self.observed.everything().any(on)
     }
 
     /// What has no date isn't touched.

@@ -117,6 +117,7 @@ pub fn container(
         carried_volumes: replaces.map(|old| old.anonymous_volumes.clone()).unwrap_or_default(),
         files: component.files.clone(),
         owners: component.owners.clone(),
+        one_off: component.one_off.clone(),
     }
 }
 
@@ -148,8 +149,6 @@ fn container_labels(context: &Context<'_>, component: &Component, image: &ImageI
         (labels::IMAGE_REFERENCE, component.image.clone()),
         (labels::PROBES, stored),
         (labels::COMPOSE_SERVICE, component.service.to_string()),
-        (labels::COMPOSE_NUMBER, component.number.to_string()),
-        (labels::COMPOSE_ONEOFF, "False".to_owned()),
         (labels::COMPOSE_CONFIG_HASH, component.config_hash.clone()),
         (labels::COMPOSE_IMAGE, image.id.clone()),
         (labels::COMPOSE_DEPENDS_ON, component.depends_on_label.clone()),
@@ -158,6 +157,13 @@ fn container_labels(context: &Context<'_>, component: &Component, image: &ImageI
     ] {
         all.insert(key.to_owned(), value);
     }
+    // As docker compose has it: one-off containers aren't numbered.
+    let (which, value, is_one_off) = match &component.one_off {
+        Some(one_off) => (labels::COMPOSE_SLUG, one_off.slug.clone(), "True"),
+        None => (labels::COMPOSE_NUMBER, component.number.to_string(), "False"),
+    };
+    all.insert(which.to_owned(), value);
+    all.insert(labels::COMPOSE_ONEOFF.to_owned(), is_one_off.to_owned());
     all
 }
 
@@ -181,7 +187,8 @@ pub fn attachment(
     network: &ObservedNetwork,
     address: Option<Ipv4Addr>,
 ) -> Attach {
-    let mut aliases = vec![component.service.to_string()];
+    let mut aliases: Vec<String> =
+        component.is_under_its_service().then(|| component.service.to_string()).into_iter().collect();
     for alias in [component.name.to_string(), component.container_name.clone()].iter().chain(&attachment.aliases) {
         if !aliases.contains(alias) {
             aliases.push(alias.clone());

@@ -98,6 +98,7 @@ mod tests {
             carried_volumes: BTreeMap::new(),
             files: Vec::new(),
             owners: Vec::new(),
+            one_off: None,
         };
         let container: ContainerId = engine.create_container(&request).await.unwrap();
         engine.start(&container).await.unwrap();

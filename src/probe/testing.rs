@@ -61,6 +61,7 @@ pub(super) async fn start(engine: &FakeEngine, component: &str, health: Option<H
         carried_volumes: BTreeMap::new(),
         files: Vec::new(),
         owners: Vec::new(),
+        one_off: None,
     };
     let container = engine.create_container(&request).await.unwrap();
     engine.start(&container).await.unwrap();

@@ -23,6 +23,8 @@ const USUAL_COLUMNS: usize = 80;
 #[derive(Clone)]
 pub struct Printer {
     shared: Arc<Shared>,
+    /// Results are progress of something else.
+    aside: bool,
 }
 
 struct Shared {
@@ -85,11 +87,20 @@ impl Printer {
             err: Sink { writer: err, color: err_theme.color, closed: false },
             live: None,
         };
-        Self { shared: Arc::new(Shared { sinks: Mutex::new(sinks), quiet, out_theme, err_theme, size }) }
+        Self { shared: Arc::new(Shared { sinks: Mutex::new(sinks), quiet, out_theme, err_theme, size }), aside: false }
+    }
+
+    /// The same for a run that comes before what standard output is for: its results are progress.
+    #[must_use]
+    pub fn aside(&self) -> Self {
+        Self { aside: true, ..self.clone() }
     }
 
     /// A line of the result, on standard output.
     pub fn result(&self, line: impl Display) {
+        if self.aside {
+            return self.progress(line);
+        }
         self.write(Stream::Out, format!("{line}\n").as_bytes(), true);
     }
 

@@ -29,6 +29,7 @@ mod habits;
 mod interop;
 mod interruption;
 mod neon;
+mod one_off;
 mod output;
 mod overlap;
 mod probes;

@@ -110,6 +110,7 @@ impl<E: Engine> Cx<E> {
             carried_volumes: BTreeMap::new(),
             files: Vec::new(),
             owners: Vec::new(),
+            one_off: None,
         }
     }
 

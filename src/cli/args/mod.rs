@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::chaos::{Break, Chaos, ChaosVerb};
 pub use self::down::{Down, Gc, Stop, WatchOwner};
-pub use self::habits::{Build, Events, Images, Kill, List, Pull, Remove, Volumes, Wait};
+pub use self::habits::{Build, Copy, Events, Images, Kill, List, Pull, Remove, Run, Volumes, Wait};
 pub use self::shared::{Components, Files, OnFailure, Source, Waiting, names_component};
 pub use self::show::{Config, Exec, Logs, Port, Render, Report};
 pub use self::up::{Making, Restart, Supervise, Up};
@@ -166,6 +166,10 @@ pub enum Command {
     Logs(Logs),
     /// Run a command in a component; its exit code is passed on
     Exec(Exec),
+    /// Run a command in a container of its own of a service; its exit code is passed on
+    Run(Box<Run>),
+    /// Copy files out of a component, or into it
+    Cp(Copy),
     /// Show where a component's port is published
     Port(Port),
     /// Show a Compose file or template in its canonical form: merged, variables replaced, paths absolute

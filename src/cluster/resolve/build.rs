@@ -181,6 +181,7 @@ fn component(name: &ServiceName, service: &Service, member: &Member, common: &Co
         completes: waits.awaited || service.convoke.completes == Some(true),
         depends_on_label: waits.label.clone(),
         boot_hint: service.convoke.boot,
+        one_off: None,
         connect: service.convoke.connect.clone(),
         config_hash: String::new(),
         config_parts: String::new(),

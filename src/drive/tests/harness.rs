@@ -293,5 +293,6 @@ pub(super) fn create_request(component: &Component, network_id: &str) -> CreateC
         carried_volumes: BTreeMap::new(),
         files: vec![],
         owners: vec![],
+        one_off: None,
     }
 }

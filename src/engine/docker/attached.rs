@@ -30,7 +30,7 @@ pub struct ExecStreams<'a> {
 }
 
 /// Ends the copying of input when the command has ended, also if the caller gives up.
-struct Copying(tokio::task::JoinHandle<()>);
+pub(super) struct Copying(tokio::task::JoinHandle<()>);
 
 impl Drop for Copying {
     fn drop(&mut self) {
@@ -90,14 +90,17 @@ impl DockerEngine {
         };
         let _copying = copy_input(input, to, tty);
         let copied = self.copy_output(id, from, output, errors);
+        let resize = async |TerminalSize { width, height }| {
+            self.docker().resize_exec(&exec, ResizeExecOptions { width, height }).await
+        };
         tokio::select! {
             copied = copied => copied?,
-            () = self.follow_size(&exec, terminal) => {}
+            () = follow_size(terminal, resize) => {}
         }
         self.exit_code(id, &exec).await
     }
 
-    async fn copy_output(
+    pub(super) async fn copy_output(
         &self,
         id: &ContainerId,
         mut from: Output,
@@ -114,32 +117,34 @@ impl DockerEngine {
         Ok(())
     }
 
-    /// Never ends by itself: it is dropped with the output's end.
-    async fn follow_size(&self, exec: &str, size: Option<watch::Receiver<TerminalSize>>) {
-        if let Some(mut size) = size {
-            loop {
-                let TerminalSize { width, height } = *size.borrow_and_update();
-                let resize = self.docker().resize_exec(exec, ResizeExecOptions { width, height });
-                // A terminal of the wrong size is no reason to end the command.
-                if let Ok(Err(error)) = tokio::time::timeout(QUESTION, resize).await {
-                    tracing::debug!(%error, "the terminal's size was not taken");
-                }
-                if size.changed().await.is_err() {
-                    break;
-                }
-            }
-        }
-        std::future::pending().await
-    }
-
     fn stream_failed(&self, id: &ContainerId, error: &io::Error) -> EngineError {
         EngineError { verb: self.exec_verb(id), kind: ErrorKind::Rejected, message: error.to_string() }
     }
 }
 
+/// Tells each size of the terminal. Never ends by itself: it is dropped with the output's end.
+pub(super) async fn follow_size(
+    size: Option<watch::Receiver<TerminalSize>>,
+    resize: impl AsyncFn(TerminalSize) -> std::result::Result<(), bollard::errors::Error>,
+) {
+    if let Some(mut size) = size {
+        loop {
+            let now = *size.borrow_and_update();
+            // A terminal of the wrong size is no reason to end the command.
+            if let Ok(Err(error)) = tokio::time::timeout(QUESTION, resize(now)).await {
+                tracing::debug!(%error, "the terminal's size was not taken");
+            }
+            if size.changed().await.is_err() {
+                break;
+            }
+        }
+    }
+    std::future::pending().await
+}
+
 /// This process's standard input, read on a thread which nobody waits for: a read that is under way can't be cancelled,
 /// and the runtime's own would hold the process until the next key.
-fn own_input() -> mpsc::Receiver<Bytes> {
+pub(super) fn own_input() -> mpsc::Receiver<Bytes> {
     let (sender, receiver) = mpsc::channel(8);
     std::thread::spawn(move || {
         let mut buffer = vec![0; 16 * 1024];
@@ -154,7 +159,7 @@ fn own_input() -> mpsc::Receiver<Bytes> {
 
 /// At the end of the caller's input the command's is closed too, so that `cat` ends. Not that of a terminal: the engine
 /// would close the output with it.
-fn copy_input(input: Option<mpsc::Receiver<Bytes>>, mut to: Input, tty: bool) -> Option<Copying> {
+pub(super) fn copy_input(input: Option<mpsc::Receiver<Bytes>>, mut to: Input, tty: bool) -> Option<Copying> {
     let mut input = input?;
     Some(Copying(tokio::spawn(async move {
         while let Some(piece) = input.recv().await {

@@ -37,6 +37,8 @@ pub(super) fn body(request: &CreateContainer, api: ApiVersion) -> Result<Contain
         exposed_ports: Some(exposed(spec)),
         tty: Some(spec.tty),
         open_stdin: Some(spec.stdin_open),
+        // Its input ends when that of whoever runs it does.
+        stdin_once: request.one_off.is_some().then_some(spec.stdin_open),
         env: Some(environment(spec)),
         cmd: spec.command.clone(),
         healthcheck: health(request, api),
@@ -83,6 +85,7 @@ fn host_config(request: &CreateContainer, api: ApiVersion) -> Result<HostConfig,
         tmpfs: Some(mounts.tmpfs),
         shm_size: spec.shm_size.and_then(signed),
         sysctls: Some(sysctls),
+        auto_remove: request.one_off.as_ref().map(|one_off| one_off.remove),
         ..Default::default()
     };
     settings_body::apply(&spec.settings, &mut host);

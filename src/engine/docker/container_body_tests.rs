@@ -25,6 +25,7 @@ pub(in crate::engine::docker) fn request() -> CreateContainer {
         carried_volumes: BTreeMap::new(),
         files: Vec::new(),
         owners: Vec::new(),
+        one_off: None,
     }
 }
 

@@ -40,6 +40,7 @@ impl DockerEngine {
             subnets_in_use: subnets::in_use(&networks, &self.host_routes()),
             ..Observed::default()
         };
+        observed.part_one_offs();
         observed.name_components();
         self.sort_networks(cluster, &networks, &mut observed);
         sort_volumes(cluster, volumes.volumes.unwrap_or_default(), &mut observed);

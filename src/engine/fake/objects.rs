@@ -249,7 +249,9 @@ impl World {
             other_volumes: other_volumes.into_iter().map(|(name, _)| name.clone()).collect(),
             foreign_containers: others.into_iter().map(foreign).collect(),
             subnets_in_use: self.subnets_in_use(),
+            one_offs: Vec::new(),
         };
+        observed.part_one_offs();
         observed.name_components();
         observed.find_lost_networks();
         observed

@@ -34,6 +34,7 @@ fn request(component: &str) -> CreateContainer {
         carried_volumes: BTreeMap::new(),
         files: Vec::new(),
         owners: Vec::new(),
+        one_off: None,
     }
 }
 

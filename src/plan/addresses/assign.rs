@@ -201,7 +201,7 @@ impl<'a> OnNetwork<'a> {
 /// The containers, those with their component's right name first: a replacement in progress leaves two.
 fn in_order<'a>(observed: &'a Observed, members: &[&Component]) -> Vec<&'a ObservedContainer> {
     let right: BTreeSet<&str> = members.iter().map(|component| component.container_name.as_str()).collect();
-    let mut containers: Vec<&ObservedContainer> = observed.containers.iter().collect();
+    let mut containers: Vec<&ObservedContainer> = observed.everything().collect();
     containers.sort_by_key(|container| {
         (!right.contains(container.name.as_str()), container.created_at, container.id.clone())
     });

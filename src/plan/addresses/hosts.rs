@@ -25,8 +25,10 @@ impl<'a> Names<'a> {
         for component in cluster.components.values() {
             for (key, attachment) in &component.spec.networks {
                 let on_network = by_network.entry(key).or_default();
-                let own = [component.service.as_str(), component.name.as_str(), &component.container_name];
-                for name in own.into_iter().chain(attachment.aliases.iter().map(String::as_str)) {
+                let own = [component.name.as_str(), &component.container_name];
+                // A one-off container answers to its service's name only where it is told to.
+                let service = component.is_under_its_service().then_some(component.service.as_str());
+                for name in service.into_iter().chain(own).chain(attachment.aliases.iter().map(String::as_str)) {
                     on_network
                         .entry(name.to_lowercase())
                         .or_insert_with(|| Owners { name, components: BTreeSet::new() })
