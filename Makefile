@@ -18,7 +18,7 @@ images: setup engine ## Make the images of the templates and the tests
 	@scripts/images.sh
 
 build: setup ## Build convoke
-	cargo build --locked
+	cargo build --locked --bin convoke
 
 demo: build engine ## Start Neon at once (simulated), restart it, compare with a start in order
 	@scripts/images.sh postgres neon-sim
@@ -53,7 +53,7 @@ bench: images ## Measure against docker compose and the engine's own limit; CASE
 	cargo bench --locked --bench cluster -- $(CASES)
 
 install: setup ## Install convoke, its completions and manual page below PREFIX (/usr/local)
-	cargo build --locked --release
+	cargo build --locked --release --package convoke
 	install -D target/release/convoke $(DESTDIR)$(PREFIX)/bin/convoke
 	install -d $(DESTDIR)$(PREFIX)/share/{man/man1,bash-completion/completions,zsh/site-functions,fish/vendor_completions.d}
 	target/release/convoke man $(DESTDIR)$(PREFIX)/share/man/man1

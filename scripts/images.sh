@@ -59,7 +59,7 @@ neon-sim() { static_image neon-sim convoke/neon-sim; }
 
 # The program that `make build`, the tests and the demo have. It packs and loads itself.
 control-plane() {
-  (cd "$root" && cargo build --quiet --locked)
+  (cd "$root" && cargo build --quiet --locked --bin convoke)
   say "image $("${inside[@]}" "$root/target/debug/convoke" neon image) is there"
 }
 

@@ -78,6 +78,9 @@ async fn run_cases(bench: &Bench, filters: &[String]) -> Result<()> {
     for case in running::REATTACH.iter().filter(|case| wanted(case.name)) {
         report.take(case.name, running::reattach(bench, case).await.map(|row| vec![row]));
     }
+    if wanted("takeover") {
+        report.take("takeover", running::takeover(bench).await.map(|row| vec![row]));
+    }
     if wanted("down") {
         report.take("down", running::down(bench).await.map(|row| vec![row]));
     }

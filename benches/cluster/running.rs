@@ -1,9 +1,10 @@
 //! A cluster that runs: taking it up again, and taking it down.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use convoke::engine::Engine;
 use convoke::names::ClusterName;
-use tokio::time::{Duration, Instant, sleep};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::time::{Duration, Instant, sleep, timeout};
 
 use super::bench::{Bench, Place};
 use super::clean;
@@ -84,6 +85,52 @@ pub(super) async fn reattach(bench: &Bench, case: &Reattach) -> Result<Row> {
         target: format!("≤ {} ms", case.aim.as_millis()),
         reached: Some(mine.median() <= case.aim.as_secs_f64()),
     })
+}
+
+/// A supervisor is killed by SIGKILL: the time until the next one has taken the cluster up, all of it ready.
+pub(super) async fn takeover(bench: &Bench) -> Result<Row> {
+    const AIM: Duration = Duration::from_millis(150);
+    let place = bench.place(&equal(SERVICES, Check::Http))?;
+    bench.convoke(&place, &["up"]).await?;
+    sleep(Duration::from_secs(1)).await;
+    let before = identities(bench, &place).await?;
+    let mut mine = Sample::default();
+    // The first one takes over from nobody.
+    for run in 0..=bench.runs {
+        let took = supervised_and_killed(bench, &place).await?;
+        if run > 0 {
+            mine.add(took);
+        }
+    }
+    if identities(bench, &place).await? != before {
+        bail!("takeover: containers were touched");
+    }
+    clean::all(&bench.docker, &place.name).await?;
+    Ok(Row {
+        name: "the next supervisor of 20 http-probed, after a kill -9".into(),
+        figure: mine.milliseconds(),
+        against: String::new(),
+        target: format!("≤ {} ms", AIM.as_millis()),
+        reached: Some(mine.median() <= AIM.as_secs_f64()),
+    })
+}
+
+/// From the start of a supervisor until all is ready; it is killed then.
+async fn supervised_and_killed(bench: &Bench, place: &Place) -> Result<Duration> {
+    let begun = Instant::now();
+    let mut child = bench.command(place, &["--format", "json", "supervise"]).spawn()?;
+    let mut lines = BufReader::new(child.stdout.take().context("no standard output")?).lines();
+    let ready = async {
+        while let Some(line) = lines.next_line().await? {
+            if line.contains(r#""event":"cluster_ready""#) {
+                return Ok(begun.elapsed());
+            }
+        }
+        bail!("the supervisor ended")
+    };
+    let took = timeout(Duration::from_secs(30), ready).await.context("the supervisor isn't ready")??;
+    child.kill().await?;
+    Ok(took)
 }
 
 /// Component, id and start time of every container.

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::blame::hint_for;
+use super::calls::LOG_LINES;
 use super::driver::{Driver, IMAGE_PATIENCE};
 use super::input::Call;
 use super::recover::LONGEST_PAUSE;
-use super::shell::LOG_LINES;
 use crate::cluster::Component;
 use crate::engine::{EngineError, ErrorKind, ImageInfo, Progress};
 use crate::event::{EventKind, Outcome};

@@ -22,6 +22,7 @@ pub mod supervise;
 
 mod advance;
 mod blame;
+mod calls;
 mod drift;
 mod exits;
 mod finish;
