@@ -161,12 +161,12 @@ impl Driver {
     fn ask_for_logs(&mut self, quoted: Vec<ComponentName>, patience: Duration) -> BTreeSet<ComponentName> {
         let mut asked = BTreeSet::new();
         for name in quoted {
-            let node = self.nodes.get(&name);
-            let container = node.filter(|node| node.has_run).and_then(|node| node.containers.first());
-            if let Some((id, began)) = container.map(|c| (c.id.clone(), c.state.started_at)) {
-                self.call(Call::LogTail(name.clone(), id, began, patience));
-                asked.insert(name);
-            }
+            let Some(node) = self.nodes.get(&name).filter(|node| node.has_run) else { continue };
+            let Some((id, began)) = node.containers.first().map(|c| (c.id.clone(), c.state.started_at)) else { continue };
+            // How the run before ended says more than how this one begins.
+            let began = began.filter(|_| !node.is_looping());
+            self.call(Call::LogTail(name.clone(), id, began, patience));
+            asked.insert(name);
         }
         asked
     }

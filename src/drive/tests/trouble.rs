@@ -378,13 +378,15 @@ async fn a_loop_is_told_by_its_code_and_its_number_whenever_the_deadline_comes()
     for timeout in (3_000..5_000).step_by(100) {
         let mut looping = http("a");
         looping.spec.restart = crate::cluster::RestartPolicy::Always;
-        let engine = engine(1).behave("a", Behaviour::never_ready(ms(10)).exiting(ms(600), 7));
+        let behaviour = Behaviour::never_ready(ms(10)).complains(ms(590), "out of beans").exiting(ms(600), 7);
+        let engine = engine(1).behave("a", behaviour);
         let options = Options { timeout: Some(ms(timeout)), ..Options::default() };
         let ran = up_with(&engine, &cluster([looping]), options).await.is(Outcome::DeadlinePassed);
         let failure = ran.failures()[0];
         assert_eq!(failure.exit_code, Some(7), "{}", ran.story());
         assert!(failure.what.contains("exited 7, restarted"), "{failure:?}");
         assert!(failure.hint.as_ref().unwrap().contains("more time alone won't help"), "{failure:?}");
+        assert!(failure.log.iter().any(|line| line.contains("out of beans")), "the end of a run: {failure:?}");
     }
 }
 
