@@ -77,14 +77,15 @@ impl Running {
         self.end_within(PATIENCE)
     }
 
-    /// Waits for its end, so long at most.
+    /// Waits for its end, so long at most from now on.
     #[track_caller]
     pub(crate) fn end_within(mut self, limit: Duration) -> Ran {
+        let asked = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(self.age() < limit, "it doesn't end within {limit:?}:\n{}", self.so_far());
+            assert!(asked.elapsed() < limit, "it doesn't end within {limit:?}:\n{}", self.so_far());
             std::thread::sleep(Duration::from_millis(5));
         };
         let took = self.age();
