@@ -55,7 +55,10 @@ static_image() {
 }
 
 probe-target() { static_image probe-target convoke-test/probe-target; }
-neon-sim() { static_image neon-sim convoke/neon-sim; }
+neon-sim() {
+  need busybox busybox-static
+  static_image neon-sim convoke/neon-sim
+}
 
 # The program that `make build`, the tests and the demo have. It packs and loads itself.
 control-plane() {

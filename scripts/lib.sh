@@ -11,7 +11,8 @@ is_root() { [[ $(id -u) == 0 ]]; }
 # Debian packages, installed only where one of the programs is missing: need PROGRAM PACKAGE…
 need() {
   local program=$1; shift
-  command -v "$program" >/dev/null && return
+  # A program, whatever functions are called like it.
+  type -P "$program" >/dev/null && return
   if ! is_root || ! command -v apt-get >/dev/null; then
     die "$program is missing; install it (on Debian: apt-get install $*)"
   fi

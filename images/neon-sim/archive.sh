@@ -1,7 +1,8 @@
 #!/bin/bash
 # Packs the static binary as a docker-archive, by hand: no builder, and the same image id for the same binary.
 # usage: archive.sh BINARY OUT.tar
-#   convoke/neon-sim:latest   the program under the names of Neon's, FROM scratch; user, paths and volume as in theirs
+#   convoke/neon-sim:latest   the program under the names of Neon's, FROM scratch; user, paths and volume as in theirs;
+#                             and the few programs of a shell script, of a static busybox
 set -euo pipefail
 umask 022
 [[ $# == 2 ]] || { echo "usage: $0 BINARY OUT.tar" >&2; exit 2; }
@@ -17,11 +18,20 @@ pack() { # pack DIRECTORY OUT OWNER NAME…: owner, time and order don't depend 
 }
 digest() { sha256sum "$1" | cut -d' ' -f1; }
 
-mkdir -p "$work"/root/{etc,usr/local/bin} "$work"/home/{data/.neon,var/db/postgres/compute} "$work/archive"
+mkdir -p "$work"/root/{bin,etc,usr/local/bin} "$work"/home/{data/.neon,var/db/postgres/compute} "$work/archive"
 mkdir -m 1777 "$work/root/tmp"
 install -m 0755 "$binary" "$work/root/usr/local/bin/neon-sim"
-for name in storage_broker storage_controller pageserver safekeeper endpoint_storage compute_ctl psql; do
+for name in storage_broker storage_controller pageserver safekeeper endpoint_storage compute_ctl psql minio; do
   ln -s neon-sim "$work/root/usr/local/bin/$name"
+done
+busybox=$(command -v busybox) || { echo "$0: no busybox" >&2; exit 1; }
+if ldd "$busybox" >/dev/null 2>&1; then
+  echo "$0: $busybox isn't static; Debian's package is busybox-static" >&2
+  exit 1
+fi
+install -m 0755 "$busybox" "$work/root/bin/busybox"
+for name in sh cat mkdir mv sleep; do
+  ln -s busybox "$work/root/bin/$name"
 done
 printf 'root:x:0:0::/:\nneon:x:1000:1000::/data:\n' >"$work/root/etc/passwd"
 printf 'root:x:0:\nneon:x:1000:\n' >"$work/root/etc/group"

@@ -26,6 +26,9 @@ pub struct Overview {
     pub default_tenant: Option<TenantId>,
     /// All of them.
     pub endpoints: Vec<EndpointView>,
+    /// What somebody should look at.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// An endpoint.
@@ -78,6 +81,13 @@ pub struct Stopped {
     pub was_gone: bool,
 }
 
+/// Of `POST /v1/endpoints/NAME/promote`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promoted {
+    /// Its compute is the primary now; else it is once it has been started again.
+    pub in_place: bool,
+}
+
 /// Body of `POST /v1/endpoints/NAME/jwt`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,11 +97,22 @@ pub struct TokenWanted {
     pub scope: Option<String>,
 }
 
-/// Of `POST /v1/endpoints/NAME/jwt`.
+/// Of `POST /v1/endpoints/NAME/jwt` and `POST /v1/jwt`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
     /// It holds for a day.
     pub token: String,
+}
+
+/// Body of `POST /v1/jwt`: for the storage programs, where they want tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StorageTokenWanted {
+    /// One of [`super::tokens::FOR_PEOPLE`].
+    pub scope: String,
+    /// With the scope `tenant`; null: the default one.
+    #[serde(default)]
+    pub tenant: Option<TenantId>,
 }
 
 /// Of `GET /v1/login`.
@@ -137,6 +158,41 @@ pub struct TenantMade {
     pub tenant_id: TenantId,
     /// Of the branch main.
     pub timeline_id: TimelineId,
+}
+
+/// Body of `POST /v1/tenants/ID/import`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantImport {
+    /// Makes it the default one.
+    #[serde(default)]
+    pub set_default: bool,
+}
+
+/// Of `POST /v1/tenants/ID/import`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantImported {
+    /// Which.
+    pub tenant_id: TenantId,
+    /// All that it has.
+    pub branches: Vec<BranchMade>,
+}
+
+/// A branch in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BranchMade {
+    /// Its name.
+    pub branch: BranchName,
+    /// Which timeline that is.
+    pub timeline: TimelineId,
+}
+
+/// Body of `PUT /v1/tenants/ID/timelines/BRANCH/safekeepers`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SafekeepersWanted {
+    /// Their numbers.
+    pub safekeepers: Vec<u64>,
 }
 
 /// In `GET /v1/tenants`.

@@ -228,6 +228,7 @@ mod tests {
                             stopped: false,
                             allow_multiple: false,
                             declared: true,
+                            promoting: false,
                         };
                         self.state.add_endpoint(declared.name, endpoint).unwrap();
                     }

@@ -6,7 +6,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use super::http::{CallError, Peer};
-use super::ids::EndpointName;
+use super::ids::{EndpointName, Lsn};
 use super::spec::{HTTP_PORT, INTERNAL_HTTP_PORT};
 use super::wire::ComputeStatus;
 
@@ -37,6 +37,15 @@ impl Compute {
     /// As every call.
     pub async fn status(&self) -> Result<ComputeStatus, CallError> {
         self.0.ask(Method::GET, "/status", None::<&()>, STATUS).await
+    }
+
+    /// Makes a replica the primary: it has read up to this position, and runs with this specification, when it answers.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn promote(&self, spec: &Value, flushed: Lsn, limit: Duration) -> Result<(), CallError> {
+        let body = json!({ "spec": spec, "wal_flush_lsn": flushed });
+        self.0.ask::<Value>(Method::POST, "/promote", Some(&body), limit).await.map(drop)
     }
 
     /// Gives it a new specification; returns when it runs with that.

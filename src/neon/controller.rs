@@ -39,10 +39,10 @@ pub enum Origin {
 }
 
 impl Controller {
-    /// The one at this `host:port`.
+    /// The one at this `host:port`. `token`: where it wants one.
     #[must_use]
-    pub fn new(address: &str) -> Self {
-        Self(Peer::new("the storage controller", address))
+    pub fn new(address: &str, token: Option<String>) -> Self {
+        Self(Peer { token, ..Peer::new("the storage controller", address) })
     }
 
     /// All calls that have no method here: the answer as it is.
@@ -152,6 +152,49 @@ impl Controller {
             }
         };
         self.0.ask(Method::POST, &format!("/v1/tenant/{tenant}/timeline"), Some(&body), CREATE).await
+    }
+
+    /// Takes up a tenant that is in remote storage; false if there is nothing of it.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn import_tenant(&self, id: TenantId) -> Result<bool, CallError> {
+        let path = format!("/debug/v1/tenant/{id}/import");
+        Ok(found(self.0.ask::<Value>(Method::POST, &path, None::<&()>, PATIENT).await)?.is_some())
+    }
+
+    /// Tells it which safekeepers have a timeline.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn import_timeline(
+        &self,
+        tenant: TenantId,
+        timeline: TimelineId,
+        start_lsn: Lsn,
+        safekeepers: &[u64],
+    ) -> Result<(), CallError> {
+        let body = json!({
+            "tenant_id": tenant, "timeline_id": timeline, "start_lsn": start_lsn, "sk_set": safekeepers,
+            "force_upsert": false,
+        });
+        let path = format!("/debug/v1/tenant/{tenant}/timeline/{timeline}/import");
+        self.0.ask::<Value>(Method::POST, &path, Some(&body), PATIENT).await.map(drop)
+    }
+
+    /// Gives a timeline other safekeepers. The same call again is fine, and goes on where one was cut off.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn migrate_safekeepers(
+        &self,
+        tenant: TenantId,
+        timeline: TimelineId,
+        safekeepers: &[u64],
+    ) -> Result<(), CallError> {
+        let path = format!("/v1/tenant/{tenant}/timeline/{timeline}/safekeeper_migrate");
+        let body = json!({ "new_sk_set": safekeepers });
+        self.0.ask::<Value>(Method::POST, &path, Some(&body), CREATE).await.map(drop)
     }
 
     /// A tenant's timelines, from the pageserver of its first shard.

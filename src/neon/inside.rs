@@ -13,6 +13,7 @@ use super::ids::EndpointName;
 use super::plane::{HOOK_LIMIT, Plane, PlaneError};
 use super::server::{Answer, Asked};
 use super::state::{Refusal, SafekeeperSet};
+use super::tokens;
 use super::wire::{NotifyAttach, NotifySafekeepers};
 
 /// A compute that asks too early is kept for so long: less than its own patience, and enough for the timeline to be
@@ -23,6 +24,9 @@ const POLL: Duration = Duration::from_millis(50);
 /// Answers one of them.
 pub(super) async fn handle(plane: Arc<Plane>, asked: Asked) -> Answer {
     let path: Vec<&str> = asked.path.iter().map(String::as_str).collect();
+    if let Err(refused) = admit(&plane, &asked, &path) {
+        return refused;
+    }
     match (asked.method.as_str(), path.as_slice()) {
         ("GET", ["compute", "api", "v2", "computes", id, "spec"]) => spec(&plane, id).await,
         ("PUT", ["notify-attach"]) => match asked.json() {
@@ -37,6 +41,28 @@ pub(super) async fn handle(plane: Arc<Plane>, asked: Asked) -> Answer {
         ("PUT", ["import_complete"]) => Answer::ok(Value::Null),
         ("GET", ["status"]) => Answer::ok(Value::Null),
         _ => Answer::no_route(&asked),
+    }
+}
+
+/// With `auth`, computes and the storage controller have a token each; it isn't good for the other's calls.
+fn admit(plane: &Plane, asked: &Asked, path: &[&str]) -> Result<(), Answer> {
+    let wanted = match path {
+        ["compute", ..] => tokens::SPEC,
+        ["notify-attach" | "notify-safekeepers" | "import_complete"] => tokens::HOOK,
+        _ => return Ok(()),
+    };
+    if !plane.settings.auth {
+        return Ok(());
+    }
+    let refuse = |status, why: &str| {
+        tracing::warn!("refused {} {}: {why}", asked.method, asked.target);
+        Err(Answer::problem(status, why))
+    };
+    match asked.token.as_deref().map(|token| plane.keys.claims(token)) {
+        None => refuse(StatusCode::UNAUTHORIZED, "this call wants a token"),
+        Some(None) => refuse(StatusCode::UNAUTHORIZED, "the token isn't one of this cluster"),
+        Some(Some(claims)) if claims["scope"] == wanted => Ok(()),
+        Some(Some(_)) => refuse(StatusCode::FORBIDDEN, "the token is for other calls"),
     }
 }
 
@@ -124,7 +150,11 @@ impl PlaneError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Refused(
-                Refusal::NoTenant(_) | Refusal::NoBranch { .. } | Refusal::NoEndpoint(_) | Refusal::NoDefaultTenant,
+                Refusal::NoTenant(_)
+                | Refusal::NoBranch { .. }
+                | Refusal::NoEndpoint(_)
+                | Refusal::NoDefaultTenant
+                | Refusal::NothingToImport(_),
             ) => StatusCode::NOT_FOUND,
             Self::Refused(_) => StatusCode::CONFLICT,
             Self::Input(_) => StatusCode::BAD_REQUEST,

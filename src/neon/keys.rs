@@ -6,7 +6,7 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use ed25519_compact::{KeyPair, Seed};
+use ed25519_compact::{KeyPair, Seed, Signature};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -75,6 +75,18 @@ impl Keys {
         let signed = format!("{}.{}", part(r#"{"alg":"EdDSA","typ":"JWT"}"#), part(&claims.to_string()));
         let signature = self.0.sk.sign(&signed, None);
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(*signature))
+    }
+
+    /// The claims of a token that this key has signed and that holds still.
+    #[must_use]
+    pub fn claims(&self, token: &str) -> Option<Value> {
+        let (signed, signature) = token.rsplit_once('.')?;
+        let signature = Signature::from_slice(&URL_SAFE_NO_PAD.decode(signature).ok()?).ok()?;
+        self.0.pk.verify(signed, &signature).ok()?;
+        let claims = URL_SAFE_NO_PAD.decode(signed.split_once('.')?.1).ok()?;
+        let claims: Value = serde_json::from_slice(&claims).ok()?;
+        let holds = claims["exp"].as_i64().is_none_or(|exp| exp >= jiff::Timestamp::now().as_second());
+        holds.then_some(claims)
     }
 
     /// For the management API of any compute.
@@ -170,6 +182,10 @@ mod tests {
     fn a_token_verifies_with_the_public_key() {
         let keys = Keys::of_seed(1);
         let token = keys.compute_admin();
+        assert_eq!(keys.claims(&token).unwrap()["scope"], "compute_ctl:admin");
+        assert_eq!(Keys::of_seed(2).claims(&token), None);
+        assert_eq!(keys.claims(&keys.token(&json!({ "exp": 1 }))), None);
+        assert_eq!(keys.claims("x.y.z"), None);
         let (signed, signature) = token.rsplit_once('.').unwrap();
         let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
         let x = keys.jwks()["keys"][0]["x"].as_str().unwrap().to_owned();

@@ -6,8 +6,8 @@ use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::api::{
-    EndpointCreate, EndpointView, LoginView, Overview, Stopped, TenantCreate, TenantMade, TenantView, TimelineCreate,
-    TimelineView, Token, TokenWanted,
+    EndpointCreate, EndpointView, LoginView, Overview, SafekeepersWanted, Stopped, StorageTokenWanted, TenantCreate,
+    TenantImport, TenantMade, TenantView, TimelineCreate, TimelineView, Token, TokenWanted,
 };
 use super::bootstrap::MAIN;
 use super::compute::Compute;
@@ -17,6 +17,7 @@ use super::keys::same_secret;
 use super::plane::{HOOK_LIMIT, Plane, PlaneError, Told};
 use super::server::{Answer, Asked};
 use super::state::{Branch, Endpoint, Mode, State, Tenant};
+use super::tokens;
 use super::wire::TimelineInfo;
 
 /// How long tokens for people hold, in seconds.
@@ -61,6 +62,10 @@ async fn route(plane: &Plane, asked: &Asked, path: &[&str]) -> Result<Answer> {
             Err(answer) => answer,
         },
         (method, ["endpoints", name, rest @ ..]) => endpoint(plane, method, name, rest, asked).await?,
+        ("POST", ["jwt"]) => match asked.json() {
+            Ok(wanted) => Answer::ok(storage_token(plane, &wanted)?),
+            Err(answer) => answer,
+        },
         ("GET", ["tenants"]) => Answer::ok(tenants(plane).await?),
         ("POST", ["tenants"]) => match asked.json() {
             Ok(body) => Answer::ok(create_tenant(plane, body).await?),
@@ -98,7 +103,8 @@ async fn pass_on(plane: &Plane, asked: &Asked) -> Result<Answer> {
 fn overview(plane: &Plane) -> Overview {
     let state = plane.memory.state();
     let endpoints = state.endpoints.iter().map(|(name, endpoint)| view(plane, &state, name, endpoint)).collect();
-    Overview { waits_for: plane.waits_for(), default_tenant: state.default_tenant, endpoints }
+    let warnings = plane.room().into_iter().collect();
+    Overview { waits_for: plane.waits_for(), default_tenant: state.default_tenant, endpoints, warnings }
 }
 
 fn view(plane: &Plane, state: &State, name: &EndpointName, endpoint: &Endpoint) -> EndpointView {
@@ -139,6 +145,7 @@ async fn create_endpoint(plane: &Plane, body: EndpointCreate) -> Result<Endpoint
         stopped: false,
         allow_multiple: body.allow_multiple,
         declared: false,
+        promoting: false,
     };
     let name = body.name;
     plane.memory.change(|state| {
@@ -178,6 +185,7 @@ async fn endpoint(plane: &Plane, method: &str, name: &str, rest: &[&str], asked:
             Compute::refresh(&name).await?;
             Answer::ok(Value::Null)
         }
+        ("POST", ["promote"]) => Answer::ok(plane.promote(&name).await?),
         ("POST", ["jwt"]) => match asked.json() {
             Ok(wanted) => Answer::ok(token(plane, &name, &wanted)?),
             Err(answer) => answer,
@@ -195,6 +203,20 @@ fn token(plane: &Plane, name: &EndpointName, wanted: &TokenWanted) -> Result<Tok
         Some("compute_ctl:admin") => json!({ "scope": "compute_ctl:admin", "aud": ["compute"], "exp": exp }),
         Some(other) => return Err(PlaneError::Input(format!("there is no scope {other:?} for compute_ctl"))),
     };
+    Ok(Token { token: plane.keys.token(&claims) })
+}
+
+/// The same for pageservers, safekeepers and the storage controller.
+fn storage_token(plane: &Plane, wanted: &StorageTokenWanted) -> Result<Token> {
+    let scope = wanted.scope.as_str();
+    if !tokens::FOR_PEOPLE.contains(&scope) {
+        let known = tokens::FOR_PEOPLE.join(", ");
+        return Err(PlaneError::Input(format!("there is no scope {scope:?} for the storage; one of {known}")));
+    }
+    let mut claims = json!({ "scope": scope, "exp": jiff::Timestamp::now().as_second() + DAY });
+    if scope == "tenant" {
+        claims["tenant_id"] = json!(plane.memory.state().tenant_id(wanted.tenant)?);
+    }
     Ok(Token { token: plane.keys.token(&claims) })
 }
 
@@ -285,6 +307,10 @@ async fn tenant_route(plane: &Plane, method: &str, tenant: TenantId, rest: &[&st
             })?;
             Answer::ok(Value::Null)
         }
+        ("POST", ["import"]) => match asked.json::<TenantImport>() {
+            Ok(body) => Answer::ok(plane.import_tenant(tenant, body.set_default).await?),
+            Err(answer) => answer,
+        },
         ("PUT", ["default"]) => {
             let there = plane.controller.tenant(tenant).await?.is_some();
             there.then_some(()).ok_or(super::state::Refusal::NoTenant(tenant))?;
@@ -301,6 +327,10 @@ async fn tenant_route(plane: &Plane, method: &str, tenant: TenantId, rest: &[&st
             Err(answer) => answer,
         },
         ("PUT", ["timelines", branch, "archival"]) => archive(plane, tenant, branch, asked).await?,
+        ("PUT", ["timelines", branch, "safekeepers"]) => match asked.json() {
+            Ok(body) => Answer::ok(other_safekeepers(plane, tenant, branch, body).await?),
+            Err(answer) => answer,
+        },
         ("DELETE", ["timelines", branch]) => {
             delete_timeline(plane, tenant, branch).await?;
             Answer::ok(Value::Null)
@@ -394,6 +424,24 @@ async fn archive(plane: &Plane, tenant: TenantId, text: &str, asked: &Asked) -> 
     let path = format!("/v1/tenant/{tenant}/timeline/{}/archival_config", branch.timeline);
     let (status, body) = plane.controller.call(Method::PUT, &path, Some(&body)).await?;
     Ok(Answer { status, body })
+}
+
+/// When it is back, endpoints of the branch write to these.
+async fn other_safekeepers(plane: &Plane, tenant: TenantId, text: &str, wanted: SafekeepersWanted) -> Result<()> {
+    let timeline = plane.memory.state().branch(tenant, text)?.1.timeline;
+    let known = plane.controller.safekeepers().await?;
+    let mut zones = std::collections::BTreeSet::new();
+    for id in &wanted.safekeepers {
+        let found = known.iter().find(|known| known.id == *id);
+        let found = found.ok_or_else(|| PlaneError::Input(format!("there is no safekeeper {id}")))?;
+        if !zones.insert(found.availability_zone_id.as_str()) {
+            return Err(PlaneError::Input(format!(
+                "no two of them may be in one zone: {}",
+                found.availability_zone_id
+            )));
+        }
+    }
+    Ok(plane.controller.migrate_safekeepers(tenant, timeline, &wanted.safekeepers).await?)
 }
 
 /// A timeline with branches of its own is refused here: the controller would first take it off the safekeepers.

@@ -1,7 +1,7 @@
 //! A control plane at work: what it knows, and how a compute is brought to what it should run with.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,9 +15,11 @@ use super::http::CallError;
 use super::ids::{EndpointName, TenantId, TimelineId};
 use super::keys::{self, Keys};
 use super::memory::Memory;
+use super::room;
 use super::settings::Settings;
 use super::spec::{Place, Placement, Safekeepers, SpecInput, spec};
 use super::state::{Endpoint, Refusal, SafekeeperSet};
+use super::tokens;
 use super::wire::{ComputeState, NotifyAttach};
 
 /// The storage controller's own limit for a notification is 10 s: the answer comes before.
@@ -88,6 +90,8 @@ pub struct Plane {
     /// The storage controller.
     pub controller: Controller,
     verifier: String,
+    /// Where it keeps everything.
+    data: PathBuf,
     live: Mutex<BTreeMap<EndpointName, Live>>,
     /// Where tenants were last said to be.
     attached: Mutex<BTreeMap<TenantId, NotifyAttach>>,
@@ -102,12 +106,14 @@ impl Plane {
     /// When a file of it can't be read or written.
     pub fn open(settings: Settings, data: &Path) -> std::io::Result<Self> {
         let keys = Keys::load_or_make(&data.join("auth_private_key.pem"))?;
+        let token = settings.auth.then(|| keys.token(&json!({ "scope": "admin" })));
         // Always the same text for the same password, so that a compute isn't told something new at each start.
         let salt = keys::secret_word(&data.join("password_salt"))?;
         Ok(Self {
             verifier: keys::scram(&settings.login.password, &salt.as_bytes()[..16]),
-            controller: Controller::new(&settings.storage_controller),
+            controller: Controller::new(&settings.storage_controller, token),
             memory: Memory::load(&data.join("state.json"))?,
+            data: data.to_path_buf(),
             settings,
             keys,
             live: Mutex::default(),
@@ -120,6 +126,12 @@ impl Plane {
     #[must_use]
     pub fn waits_for(&self) -> Option<String> {
         self.waits_for.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is to be said of the disk.
+    #[must_use]
+    pub fn room(&self) -> Option<String> {
+        room::warning(&self.data)
     }
 
     /// Says what the bootstrap waits for.
@@ -144,6 +156,16 @@ impl Plane {
     #[must_use]
     pub fn compute(&self, name: &EndpointName) -> Compute {
         Compute::of(name, self.keys.compute_admin())
+    }
+
+    /// Held by whoever talks to a compute.
+    pub(super) fn turn(&self, name: &EndpointName) -> Arc<AsyncMutex<()>> {
+        self.with_live(name, |live| Arc::clone(&live.turn))
+    }
+
+    /// A compute has taken this.
+    pub(super) fn runs_with(&self, name: &EndpointName, spec: Value) {
+        self.with_live(name, |live| live.last = Some(spec));
     }
 
     fn with_live<T>(&self, name: &EndpointName, act: impl FnOnce(&mut Live) -> T) -> T {
@@ -219,7 +241,7 @@ impl Plane {
     }
 
     /// What an endpoint should run with now.
-    async fn wanted_spec(&self, name: &EndpointName, endpoint: &Endpoint) -> Result<Value, PlaneError> {
+    pub(super) async fn wanted_spec(&self, name: &EndpointName, endpoint: &Endpoint) -> Result<Value, PlaneError> {
         let state = self.memory.state();
         let branch = *state.branch(endpoint.tenant, endpoint.branch.as_str())?.1;
         let placement = self.placement(endpoint.tenant).await?;
@@ -241,6 +263,7 @@ impl Plane {
             safekeepers: &safekeepers,
             login: &self.settings.login,
             verifier: &self.verifier,
+            storage_token: self.settings.auth.then(|| tokens::of_tenant(&self.keys, endpoint.tenant)),
             endpoint_storage,
         }))
     }
@@ -252,9 +275,12 @@ impl Plane {
     /// When the endpoint isn't there (yet), or the controller can't be asked.
     pub async fn spec_for(&self, name: &EndpointName) -> Result<Value, PlaneError> {
         let endpoint = self.memory.state().endpoint(name)?.clone();
-        if endpoint.stopped {
-            // Somebody has started its container without telling.
-            self.memory.change(|state| Ok::<_, PlaneError>(state.set_stopped(name, false)?))?;
+        if endpoint.stopped || endpoint.promoting {
+            // Somebody has started its container without telling. What it is given now is what it should be.
+            self.memory.change(|state| {
+                state.promoted(name);
+                Ok::<_, PlaneError>(state.set_stopped(name, false)?)
+            })?;
         }
         self.with_live(name, |live| {
             live.asked = Some(Instant::now());
@@ -276,7 +302,7 @@ impl Plane {
     pub async fn tell(&self, name: &EndpointName, patience: Duration) -> Result<Told, PlaneError> {
         let begun = Instant::now();
         let deadline = begun + patience;
-        let turn = self.with_live(name, |live| Arc::clone(&live.turn));
+        let turn = self.turn(name);
         let Ok(_turn) = tokio::time::timeout_at(deadline, turn.lock()).await else {
             return Ok(Told::Busy("it is being told something else".to_owned()));
         };
@@ -284,6 +310,9 @@ impl Plane {
         else {
             return Ok(Told::Gone);
         };
+        if endpoint.promoting {
+            return Ok(Told::Busy("it is being promoted".to_owned()));
+        }
         loop {
             let why = match self.look(name).await {
                 Look::Ready => {
@@ -330,7 +359,7 @@ impl Plane {
         match self.compute(name).configure(&wanted, &self.keys.jwks(), limit).await {
             Ok(()) => {
                 tracing::info!("endpoint {name} runs with {}", wanted["pageserver_connstring"]);
-                self.with_live(name, |live| live.last = Some(wanted));
+                self.runs_with(name, wanted);
                 Ok(Told::Done)
             }
             Err(error) if error.status().is_some_and(|status| status.as_u16() == 412) || error.status().is_none() => {

@@ -17,7 +17,7 @@ use super::keys::secret_word;
 use super::plane::{Plane, PlaneError};
 use super::settings::Settings;
 use super::state::{Branch, Endpoint, Mode, Tenant};
-use super::{disk, inside, outside, server};
+use super::{disk, inside, outside, server, tokens};
 
 /// Pageservers get so long to come before the first tenant is made without them.
 const PAGESERVERS: Duration = Duration::from_secs(10);
@@ -38,6 +38,8 @@ pub struct Paths {
     pub data: PathBuf,
     /// Where it puts the public key for others.
     pub public_key: Option<PathBuf>,
+    /// Where it puts the tokens of others, in a folder for each kind.
+    pub tokens: Option<PathBuf>,
 }
 
 /// Runs until a signal ends it.
@@ -50,6 +52,13 @@ pub async fn run(paths: &Paths) -> anyhow::Result<()> {
     let token: Arc<str> = secret_word(&paths.data.join(TOKEN))?.into();
     if let Some(file) = &paths.public_key {
         disk::write(file, plane.keys.public_pem().as_bytes(), 0o644)?;
+    }
+    // After the key: whoever finds its token finds the key too.
+    if let Some(root) = &paths.tokens {
+        tokens::write(&plane.keys, root)?;
+    }
+    if let Some(warning) = plane.room() {
+        tracing::warn!("{warning}");
     }
     let inner = listen(INSIDE_PORT).await?;
     let outer = listen(API_PORT).await?;
@@ -121,12 +130,17 @@ async fn step(plane: &Plane, begun: Instant) -> Result<Option<String>, PlaneErro
     match step {
         Step::Done => {
             check_known(plane, state.default_tenant).await?;
+            // Once: while pages move, the question has no answer for a moment.
+            if plane.waits_for().is_some() {
+                check_there(plane, state.default_tenant).await?;
+            }
             return Ok(None);
         }
         Step::Wait(what) => return Ok(Some(what)),
         Step::Register(place) => plane.controller.register(&plane.settings.safekeepers[place]).await?,
         Step::Activate(id) => plane.controller.activate(id).await?,
         Step::ChooseTenant => {
+            check_first(plane).await?;
             let id = TenantId::random().map_err(|error| PlaneError::Disk(std::io::Error::other(error)))?;
             plane.memory.change(|state| {
                 state.default_tenant = Some(id);
@@ -171,7 +185,46 @@ async fn check_known(plane: &Plane, tenant: Option<TenantId>) -> Result<(), Plan
     Err(PlaneError::NotYet(format!(
         "the storage controller doesn't know tenant {tenant}, which was made here: its database is another one or a new \
          one. It is not made again, since generations would begin anew over the old files. Bring the volume of the \
-         database back, or remove all volumes (convoke down --volumes) and with them the data"
+         database back; or have it go on from the highest generation in the remote storage (convoke neon tenant import \
+         --tenant-id {tenant}); or remove all volumes (convoke down --volumes) and with them the data"
+    )))
+}
+
+/// A controller's database that belongs to another remote storage, or to one that was lost: what it tells pageservers to
+/// attach is nowhere.
+async fn check_there(plane: &Plane, tenant: Option<TenantId>) -> Result<(), PlaneError> {
+    let Some(tenant) = tenant else { return Ok(()) };
+    match plane.controller.timelines(tenant).await {
+        Err(error) if error.is_not_found() => {
+            return Err(PlaneError::NotYet(format!(
+                "the pageserver of tenant {tenant} doesn't have it, though it was given to it: its own volume was lost. \
+                 convoke restart storage-controller has the controller look, and attach it anew from the remote storage"
+            )));
+        }
+        infos => {
+            if !infos?.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+    Err(PlaneError::NotYet(format!(
+        "the storage controller's database knows tenant {tenant} and the remote storage has nothing of it: that is \
+         another one or a new one. Nothing is made anew, since later files could be taken for the old ones. Bring the \
+         volume remote-storage (or the bucket) back, or remove all volumes (convoke down --volumes)"
+    )))
+}
+
+/// The first tenant is made for a controller that has none; else the memory of this program was lost.
+async fn check_first(plane: &Plane) -> Result<(), PlaneError> {
+    let there = plane.controller.tenants().await?;
+    let Some(first) = there.first() else { return Ok(()) };
+    let ids: Vec<String> = there.iter().map(|tenant| tenant.tenant_id.to_string()).collect();
+    Err(PlaneError::NotYet(format!(
+        "the storage controller has tenants and this control plane knows none: its volume is another one or a new one. \
+         There are {}. Bring the volume of the control plane back, or take one up without the names of its branches \
+         (convoke neon tenant import --tenant-id {} --set-default)",
+        ids.join(", "),
+        first.tenant_id
     )))
 }
 
@@ -193,6 +246,7 @@ fn declare(plane: &Plane, tenant: TenantId) -> Result<(), PlaneError> {
                 stopped: false,
                 allow_multiple: false,
                 declared: true,
+                promoting: false,
             };
             if let Some(known) = state.endpoints.remove(&declared.name) {
                 endpoint.stopped = known.stopped && known.declared;

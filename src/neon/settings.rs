@@ -24,6 +24,9 @@ pub struct Settings {
     pub timeline_safekeepers: usize,
     /// Postgres' major version where nothing else is said.
     pub pg_version: u32,
+    /// Whether the storage programs ask each other for tokens.
+    #[serde(default)]
+    pub auth: bool,
     /// The endpoints of the file.
     #[serde(default)]
     pub endpoints: Vec<DeclaredEndpoint>,

@@ -63,6 +63,8 @@ pub struct SpecInput<'a> {
     pub login: &'a Login,
     /// What Postgres stores of the role's password.
     pub verifier: &'a str,
+    /// The password for pageservers and safekeepers, where they want one.
+    pub storage_token: Option<String>,
     /// `host:port` of the endpoint storage and a token for it.
     pub endpoint_storage: Option<(&'a str, String)>,
 }
@@ -102,7 +104,7 @@ pub fn spec(input: &SpecInput<'_>) -> Value {
         "pageserver_connection_info": connection_info(input.placement),
         "safekeepers_generation": if primary { input.safekeepers.generation } else { None },
         "safekeeper_connstrings": safekeepers,
-        "storage_auth_token": null,
+        "storage_auth_token": input.storage_token,
         "endpoint_storage_addr": storage_addr,
         "endpoint_storage_token": storage_token,
         "autoprewarm": false,
@@ -201,6 +203,7 @@ mod tests {
             safekeepers: &safekeepers,
             login: &login,
             verifier: "SCRAM-SHA-256$…",
+            storage_token: Some("of the tenant".into()),
             endpoint_storage: Some(("endpoint-storage:9993", "token".into())),
         })
     }
@@ -213,6 +216,7 @@ mod tests {
         let info = json!({ "shard_count": 0, "stripe_size": null, "prefer_protocol": "libpq", "shards": { "0000": {
             "pageservers": [{ "id": 2, "libpq_url": "postgresql://no_user@pageserver-2:6400", "grpc_url": null }] } } });
         assert_eq!(spec["pageserver_connection_info"], info);
+        assert_eq!(spec["storage_auth_token"], "of the tenant");
         assert_eq!(spec["safekeepers_generation"], 1);
         assert_eq!(spec["safekeeper_connstrings"], json!(["safekeeper-1:5454", "safekeeper-2:5454"]));
         assert_eq!(spec["skip_pg_catalog_updates"], false);

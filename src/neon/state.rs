@@ -76,6 +76,9 @@ pub struct Endpoint {
     /// It comes from the file, not from `endpoint create`.
     #[serde(default)]
     pub declared: bool,
+    /// A primary that was a replica, and whose compute may not know yet.
+    #[serde(default)]
+    pub promoting: bool,
 }
 
 /// How an endpoint serves its branch.
@@ -124,6 +127,14 @@ pub enum Refusal {
     /// The name is in use with another meaning.
     #[error("the endpoint name {0} is taken")]
     EndpointTaken(EndpointName),
+    /// It never changes.
+    #[error(
+        "endpoint {0} shows its branch as it was at one position: a branch from there can be written to (convoke neon timeline branch --ancestor-start-lsn)"
+    )]
+    Fixed(EndpointName),
+    /// Remote storage has nothing of it.
+    #[error("there is nothing of tenant {0} in the remote storage")]
+    NothingToImport(TenantId),
     /// Two primaries of one timeline would fence each other off.
     #[error(
         "endpoint {other} is a primary of branch {branch} already: two of them would fence each other off for ever"
@@ -246,6 +257,31 @@ impl State {
         Ok(())
     }
 
+    /// Makes a replica a primary; false if it was one before. Its compute is told before anything else from now on.
+    ///
+    /// # Errors
+    /// When there is none of that name, it shows a fixed position, or another primary of its branch is to run.
+    pub fn promote(&mut self, name: &EndpointName) -> Result<bool, Refusal> {
+        let endpoint = self.endpoint(name)?;
+        match endpoint.mode {
+            Mode::Static(_) => return Err(Refusal::Fixed(name.clone())),
+            Mode::Primary => return Ok(endpoint.promoting),
+            Mode::Replica => {}
+        }
+        let wanted = Endpoint { mode: Mode::Primary, promoting: !endpoint.stopped, ..endpoint.clone() };
+        self.check_primary(name, &wanted)?;
+        let promoting = wanted.promoting;
+        self.endpoints.insert(name.clone(), wanted);
+        Ok(promoting)
+    }
+
+    /// Its compute knows, or asks.
+    pub fn promoted(&mut self, name: &EndpointName) {
+        if let Some(endpoint) = self.endpoints.get_mut(name) {
+            endpoint.promoting = false;
+        }
+    }
+
     /// Forgets an endpoint; one that isn't there is fine.
     ///
     /// # Errors
@@ -299,7 +335,8 @@ mod tests {
 
     fn endpoint(branch: &str, mode: Mode) -> Endpoint {
         let branch = branch.parse().unwrap();
-        Endpoint { tenant: tenant(), branch, mode, stopped: false, allow_multiple: false, declared: false }
+        let (stopped, allow_multiple, declared, promoting) = (false, false, false, false);
+        Endpoint { tenant: tenant(), branch, mode, stopped, allow_multiple, declared, promoting }
     }
 
     fn name(text: &str) -> EndpointName {
@@ -361,6 +398,24 @@ mod tests {
         assert_eq!(state.set_stopped(&name("main"), false), Err(rival));
         let meant = Endpoint { allow_multiple: true, ..endpoint("main", Mode::Primary) };
         state.add_endpoint(name("three"), meant).unwrap();
+    }
+
+    #[test]
+    fn a_replica_is_promoted_once_its_primary_is_stopped() {
+        let mut state = state();
+        state.add_endpoint(name("main"), endpoint("main", Mode::Primary)).unwrap();
+        state.add_endpoint(name("ro"), endpoint("main", Mode::Replica)).unwrap();
+        state.add_endpoint(name("then"), endpoint("main", Mode::Static(Lsn(16)))).unwrap();
+        let rival = Refusal::SecondPrimary { other: name("main"), branch: "main".parse().unwrap() };
+        assert_eq!(state.promote(&name("ro")), Err(rival));
+        assert_eq!(state.promote(&name("then")), Err(Refusal::Fixed(name("then"))));
+        state.set_stopped(&name("main"), true).unwrap();
+        assert_eq!(state.promote(&name("ro")), Ok(true));
+        assert_eq!(state.promote(&name("ro")), Ok(true), "its compute may not know yet");
+        state.promoted(&name("ro"));
+        assert_eq!(state.promote(&name("ro")), Ok(false));
+        assert_eq!(state.endpoint(&name("ro")).unwrap().mode, Mode::Primary);
+        state.set_stopped(&name("main"), false).unwrap_err();
     }
 
     #[test]

@@ -391,8 +391,11 @@ fn neon_keeps_layers_in_a_bucket_if_told_so() {
     for prefix in ["'/pageserver' }", "'/safekeeper/' }"] {
         assert!(text.contains(&format!("{storage}{prefix}")), "{text}");
     }
-    assert_eq!(text.matches("AWS_SECRET_ACCESS_KEY: \"of me\"").count(), 2 + 3, "{text}");
+    assert_eq!(text.matches("AWS_SHARED_CREDENTIALS_FILE: /run/s3/credentials").count(), 2 + 3, "{text}");
+    assert!(text.contains(r#"aws_secret_access_key = of me\n""#) && !text.contains("\n  s3:\n"), "{text}");
     assert!(!neon(&[]).contains("AWS_"));
+    let own = neon(&[("storage", "s3"), ("s3_image", "some/minio:1")]);
+    assert!(own.contains("\n  s3:\n    image: \"some/minio:1\"\n") && own.contains("http://s3:9000"), "{own}");
     let refused =
         |parameters: &[(&str, &str)]| find("neon", &[]).unwrap().render(&set(parameters)).unwrap_err().to_string();
     assert!(refused(&bucket[..3]).contains("s3_access_key and s3_secret_key together"));

@@ -10,9 +10,14 @@ use serde::de::DeserializeOwned;
 
 /// Whole or not at all, even if the program dies meanwhile.
 pub fn write_json<T: Serialize>(file: &Path, value: &T) -> Result<()> {
+    write(file, &serde_json::to_vec_pretty(value)?)
+}
+
+/// The same for any content.
+pub fn write(file: &Path, content: &[u8]) -> Result<()> {
     let mut temporary = file.to_path_buf();
     temporary.as_mut_os_string().push(".temp");
-    fs::write(&temporary, serde_json::to_vec_pretty(value)?)?;
+    fs::write(&temporary, content)?;
     fs::rename(&temporary, file)
 }
 

@@ -17,6 +17,10 @@ use serde::de::DeserializeOwned;
 pub enum ApiError {
     /// 400; the message is quoted once more.
     BadRequest(String),
+    /// 401 with `Unauthorized: `.
+    Unauthorized(String),
+    /// 403 with `Forbidden: `.
+    Forbidden(String),
     /// 404 with `NotFound: `.
     NotFound(String),
     /// 408.
@@ -37,6 +41,8 @@ impl ApiError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict(_) => StatusCode::CONFLICT,
@@ -62,6 +68,8 @@ impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BadRequest(why) => write!(f, "{why:?}"),
+            Self::Unauthorized(why) => write!(f, "Unauthorized: {why}"),
+            Self::Forbidden(why) => write!(f, "Forbidden: {why}"),
             Self::NotFound(what) => write!(f, "NotFound: {what}"),
             Self::Conflict(why) => write!(f, "Conflict: {why}"),
             Self::Precondition(why) => write!(f, "Precondition failed: {why}"),

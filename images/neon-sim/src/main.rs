@@ -1,6 +1,7 @@
 //! A stand-in for Neon's storage programs: their management plane, without any pages. One binary; the name it is
 //! called by, or its first argument, says which program it is.
 
+mod auth;
 mod broker;
 mod client;
 mod compute;
@@ -16,6 +17,7 @@ mod listen;
 mod pageserver;
 mod pg;
 mod psql;
+mod s3;
 mod safekeeper;
 mod signals;
 mod wire;
@@ -33,7 +35,7 @@ use tracing_subscriber::EnvFilter;
 /// What `--version` says of each program.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (neon-sim: a simulation which stores no pages)");
 const USAGE: &str = "usage: neon-sim ROLE [arguments of that program]
-ROLE is storage_broker, storage_controller, pageserver, safekeeper, endpoint_storage, compute_ctl or psql; a link of that name to neon-sim does as well";
+ROLE is storage_broker, storage_controller, pageserver, safekeeper, endpoint_storage, compute_ctl, psql or minio; a link of that name to neon-sim does as well";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
@@ -44,6 +46,7 @@ enum Role {
     EndpointStorage,
     Compute,
     Psql,
+    S3,
 }
 
 impl Role {
@@ -56,6 +59,7 @@ impl Role {
             "endpoint_storage" => Self::EndpointStorage,
             "compute_ctl" => Self::Compute,
             "psql" => Self::Psql,
+            "minio" => Self::S3,
             _ => return None,
         })
     }
@@ -69,6 +73,7 @@ impl Role {
             Self::EndpointStorage => "endpoint_storage",
             Self::Compute => "compute_ctl",
             Self::Psql => "psql",
+            Self::S3 => "minio",
         }
     }
 
@@ -104,6 +109,7 @@ fn start(role: Role, args: Vec<OsString>) -> Result<ExitCode, Failure> {
         Role::EndpointStorage => with_options::<endpoint_storage::Options, _>(role, args, endpoint_storage::run),
         Role::Compute => with_options::<compute::Options, _>(role, args, compute::run),
         Role::Psql => with_options::<psql::Options, _>(role, args, psql::run),
+        Role::S3 => with_options::<s3::Options, _>(role, args, s3::run),
     }
 }
 

@@ -57,6 +57,15 @@ pub enum NeonCommand {
         #[command(subcommand)]
         command: SafekeeperCommand,
     },
+    /// Print a token for the APIs of the storage, where it wants tokens (parameter auth)
+    Jwt {
+        /// What it is for
+        #[arg(value_parser = clap::builder::PossibleValuesParser::new(crate::neon::tokens::FOR_PEOPLE))]
+        scope: String,
+        /// Whose, with the scope tenant.
+        #[command(flatten)]
+        of: OfTenant,
+    },
     /// Run the control plane: what its container does
     #[command(hide = true)]
     ControlPlane(ControlPlane),
@@ -102,6 +111,8 @@ pub enum EndpointCommand {
     Reconfigure(EndpointOf),
     /// Tell a running endpoint to ask for its specification once more
     Refresh(EndpointOf),
+    /// Make a hot standby the primary of its branch
+    Promote(EndpointPromote),
     /// Stop an endpoint and remove it; its data stays in the branch
     Destroy(EndpointOf),
     /// Print a token for the API of an endpoint's compute_ctl
@@ -115,6 +126,16 @@ pub enum EndpointCommand {
 pub struct EndpointOf {
     /// The endpoint
     pub endpoint: EndpointName,
+}
+
+/// `convoke neon endpoint promote`
+#[derive(Debug, Clone, Args)]
+pub struct EndpointPromote {
+    /// The hot standby
+    pub endpoint: EndpointName,
+    /// Stop the primary that the branch has first; else one that runs is a reason to refuse
+    #[arg(long)]
+    pub stop_primary: bool,
 }
 
 /// `convoke neon endpoint jwt`
@@ -164,6 +185,15 @@ pub enum TenantCommand {
         /// Whose.
         #[command(flatten)]
         of: OfTenant,
+    },
+    /// Take up a tenant that is in the remote storage and isn't known
+    Import {
+        /// The tenant
+        #[arg(long = "tenant-id", value_name = "ID")]
+        tenant: TenantId,
+        /// Make it the default one
+        #[arg(long)]
+        set_default: bool,
     },
     /// Delete a tenant and all its data
     Delete {
@@ -240,6 +270,17 @@ pub enum TimelineCommand {
         /// As it was there; without it as it is
         #[arg(long = "ancestor-start-lsn", value_name = "LSN")]
         at: Option<Lsn>,
+        /// Whose.
+        #[command(flatten)]
+        of: OfTenant,
+    },
+    /// Give a branch other safekeepers
+    Safekeepers {
+        /// The branch, by name or by its timeline's id
+        branch: String,
+        /// Their numbers, separated by commas
+        #[arg(long = "to", value_name = "NUMBERS", value_delimiter = ',', required = true)]
+        safekeepers: Vec<u64>,
         /// Whose.
         #[command(flatten)]
         of: OfTenant,
@@ -354,6 +395,9 @@ pub struct ControlPlane {
     /// Where it puts the public key for others
     #[arg(long)]
     pub public_key: Option<PathBuf>,
+    /// Where it puts the tokens of others, in a folder for each kind
+    #[arg(long)]
+    pub tokens: Option<PathBuf>,
     /// Prints the token for its API and ends
     #[arg(long)]
     pub print_token: bool,

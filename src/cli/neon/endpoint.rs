@@ -15,7 +15,7 @@ use super::super::session::{Session, now_text, run_id};
 use super::super::source;
 use super::super::up::{basic_options, bring_up, lock};
 use super::super::watchers::{Watchers, masker};
-use super::args::{EndpointCommand, EndpointCreate};
+use super::args::{EndpointCommand, EndpointCreate, OfTenant};
 use super::link::{Link, service};
 use super::psql;
 use crate::drive::Options;
@@ -68,9 +68,18 @@ pub(super) async fn run(session: &Session, command: EndpointCommand) -> Result<u
             session.printer.result(made.token);
             Ok(0)
         }
+        EndpointCommand::Promote(args) => promote(session, &args.endpoint, args.stop_primary).await,
         EndpointCommand::Destroy(of) => destroy(session, &of.endpoint).await,
         EndpointCommand::Psql(args) => psql::run(session, args).await,
     }
+}
+
+pub(super) async fn storage_token(session: &Session, scope: String, of: OfTenant) -> Result<u8, CliError> {
+    let link = Link::open(session).await?;
+    let body = api::StorageTokenWanted { scope, tenant: of.tenant };
+    let made: api::Token = link.ask(Method::POST, "/v1/jwt", Some(&body)).await?;
+    session.printer.result(made.token);
+    Ok(0)
 }
 
 async fn list(session: &Session) -> Result<u8, CliError> {
@@ -223,6 +232,32 @@ async fn start(session: &Session, name: &EndpointName) -> Result<u8, CliError> {
     let which = Components { files: Files::default(), components: vec![component(name)] };
     let code = restart::start(&session, Restart { which, waiting: waiting() }).await?;
     if code == 0 { await_running(&session, &link, name).await } else { Ok(code) }
+}
+
+/// The primary's last WAL is on the safekeepers when it has stopped; the standby reads it before it goes on.
+async fn promote(session: &Session, name: &EndpointName, stop_primary: bool) -> Result<u8, CliError> {
+    let link = Link::open(session).await?;
+    if stop_primary {
+        let overview = link.overview().await?;
+        let own = overview.endpoints.iter().find(|view| view.name == *name).map(|view| (view.tenant, &view.branch));
+        let is_primary = |view: &&EndpointView| {
+            view.mode == Mode::Primary
+                && !view.stopped
+                && view.name != *name
+                && Some((view.tenant, &view.branch)) == own
+        };
+        for primary in overview.endpoints.iter().filter(is_primary) {
+            halt(session, &link, &primary.name).await?;
+        }
+    }
+    let path = format!("/v1/endpoints/{name}/promote");
+    let promoted: api::Promoted = link.ask(Method::POST, &path, None::<&()>).await?;
+    if !promoted.in_place {
+        halt(session, &link, name).await?;
+        return start(session, name).await;
+    }
+    session.printer.progress(format_args!("endpoint {name} is the primary"));
+    Ok(0)
 }
 
 /// Cleanly if it answers, by signal if not.

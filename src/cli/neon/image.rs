@@ -31,7 +31,12 @@ pub(in crate::cli) async fn provide_image(engine: &DockerEngine, cluster: &Clust
         tracing::debug!("{IMAGE} is there; whether it is this version's can't be told");
         return Ok(());
     }
-    Err(CliError::input(format!(
+    Err(unfit(&wanted))
+}
+
+/// No program here runs on the engine's processor.
+fn unfit(wanted: &str) -> CliError {
+    CliError::input(format!(
         "the image {IMAGE} isn't there, and this convoke can't be put into one: it is for {} on {}, and the engine's \
          containers are for Linux on {wanted}",
         std::env::consts::OS,
@@ -39,8 +44,8 @@ pub(in crate::cli) async fn provide_image(engine: &DockerEngine, cluster: &Clust
     ))
     .hint(format!(
         "a static convoke for that, beside this one, named {}; or --set control_plane_image=IMAGE",
-        beside_name(&wanted)
-    )))
+        beside_name(wanted)
+    ))
 }
 
 /// `convoke neon image`
@@ -128,6 +133,11 @@ fn image(program: &Program, identity: String) -> io::Result<ScratchImage> {
         ImageFile::file("/etc/nsswitch.conf", "hosts: files dns\n".as_bytes()),
         own("/data"),
         own("/keys"),
+        own("/tokens"),
+        own("/tokens/controller"),
+        own("/tokens/pageserver"),
+        own("/tokens/safekeeper"),
+        own("/tokens/compute"),
         ImageFile::program("/usr/local/bin/convoke", program.content()?),
     ];
     if let Some(loader) = &program.loader {
@@ -184,6 +194,9 @@ mod tests {
         assert_eq!(choose(&own, &beside, here).unwrap().path, own);
         assert_eq!(choose(&own, &beside, "riscv64"), None);
         assert_eq!(choose(folder.path(), &beside, here), None);
+        let said = unfit("riscv64");
+        assert!(said.error.to_string().contains("the engine's containers are for Linux on riscv64"), "{said:?}");
+        assert!(said.hint.as_deref().is_some_and(|hint| hint.contains("convoke-linux-riscv64")), "{said:?}");
         std::fs::copy(&own, &beside[0]).unwrap();
         assert_eq!(choose(&own, &beside, here).unwrap().path, beside[0]);
     }

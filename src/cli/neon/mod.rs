@@ -28,9 +28,11 @@ pub(super) async fn run(session: &Session, args: Neon) -> Result<u8, CliError> {
         NeonCommand::Node { command } => operate::node(session, command).await,
         NeonCommand::Shard { command } => operate::shard(session, command).await,
         NeonCommand::Safekeeper { command } => operate::safekeeper(session, command).await,
+        NeonCommand::Jwt { scope, of } => endpoint::storage_token(session, scope, of).await,
         NeonCommand::Image { binary } => image::make(session, binary).await,
         NeonCommand::ControlPlane(args) => {
-            let paths = Paths { config: args.config, data: args.data, public_key: args.public_key };
+            let paths =
+                Paths { config: args.config, data: args.data, public_key: args.public_key, tokens: args.tokens };
             if args.print_token {
                 session.printer.result(run::token(&paths).map_err(failed)?);
                 return Ok(0);

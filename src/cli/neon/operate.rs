@@ -36,6 +36,9 @@ pub(super) async fn status(session: &Session) -> Result<u8, CliError> {
         None => printer.result(format_args!("cluster {}: ready", link.cluster)),
         Some(what) => printer.result(format_args!("cluster {}: not ready: {what}", link.cluster)),
     }
+    for warning in &overview.warnings {
+        printer.problem(format_args!("warning: {warning}"));
+    }
     printer.result(format_args!("\n{}", nodes_table(session, &nodes)));
     printer.result(format_args!("\n{}", safekeepers_table(session, &safekeepers)));
     printer.result(format_args!("\n{}", tenants_table(session, &tenants)));
@@ -108,6 +111,10 @@ pub(super) async fn node(session: &Session, command: NodeCommand) -> Result<u8, 
 
 /// Has the controller move everything off a pageserver and forget it.
 async fn deleted(session: &Session, link: &Link, node: u64, force: bool) -> Result<u8, CliError> {
+    if is_buried(link, node).await? {
+        session.printer.result(format_args!("pageserver {node} is forgotten"));
+        return Ok(0);
+    }
     find(link, node).await?;
     let force = if force { "?force=true" } else { "" };
     let path = format!("/control/v1/node/{node}/delete{force}");
@@ -125,6 +132,12 @@ async fn deleted(session: &Session, link: &Link, node: u64, force: bool) -> Resu
     }
     session.printer.result(format_args!("pageserver {node} is forgotten; convoke stop pageserver-{node} ends it"));
     Ok(0)
+}
+
+/// Whether a pageserver of this number was deleted before.
+async fn is_buried(link: &Link, node: u64) -> Result<bool, CliError> {
+    let buried: Value = link.controller(Method::GET, "/debug/v1/tombstone", None::<&()>).await?;
+    Ok(buried.as_array().into_iter().flatten().any(|one| one["id"] == node))
 }
 
 async fn find(link: &Link, node: u64) -> Result<Node, CliError> {

@@ -32,6 +32,13 @@ pub(super) async fn tenant(session: &Session, command: TenantCommand) -> Result<
                 .result(format_args!("tenant {} with branch main, timeline {}", made.tenant_id, made.timeline_id));
         }
         TenantCommand::Config { config, of } => return configure(session, &link, &config, of).await,
+        TenantCommand::Import { tenant, set_default } => {
+            let path = format!("/v1/tenants/{tenant}/import");
+            let made: api::TenantImported =
+                link.ask(Method::POST, &path, Some(&api::TenantImport { set_default })).await?;
+            let names: Vec<String> = made.branches.iter().map(|made| made.branch.to_string()).collect();
+            session.printer.result(format_args!("tenant {tenant} with branches {}", names.join(", ")));
+        }
         TenantCommand::Delete { tenant } => {
             link.ask::<Value>(Method::DELETE, &format!("/v1/tenants/{tenant}"), None::<&()>).await?;
         }
@@ -150,6 +157,10 @@ pub(super) async fn timeline(session: &Session, command: TimelineCommand) -> Res
             let ancestor = Some(ancestor);
             let body = api::TimelineCreate { branch, timeline_id: timeline, ancestor, at, pg_version: None };
             made(session, &link, of, &body).await?;
+        }
+        TimelineCommand::Safekeepers { branch, safekeepers, of } => {
+            let path = format!("/v1/tenants/{}/timelines/{}/safekeepers", path_of(of), encoded(&branch));
+            link.ask::<Value>(Method::PUT, &path, Some(&api::SafekeepersWanted { safekeepers })).await?;
         }
         TimelineCommand::Archive { branch, undo, of } => {
             let state = if undo { "Unarchived" } else { "Archived" };

@@ -2,7 +2,7 @@
 
 use super::Plane;
 use super::plane::DATABASE;
-use crate::support::{Api, TestCluster};
+use crate::support::{Api, TestCluster, http_get};
 
 #[test]
 fn impossible_numbers_are_refused_before_anything_is_made() {
@@ -86,13 +86,53 @@ fn a_database_that_doesn_t_belong_to_the_pageservers_is_noticed() {
     let plane = Plane::new(1, 1);
     plane.up().exits(0);
     plane.populate();
-    plane.cluster.ok(&["down"]);
+    lose(&plane, DATABASE);
     let volume = format!("{}_{DATABASE}", plane.cluster.name);
-    assert_eq!(Api::new().send("DELETE", &format!("/volumes/{volume}"), "").0, 204);
-    let up = plane.cluster.run(&["-f", "compose.yaml", "-f", "faults.yaml", "up", "--timeout", "20s"]);
-    up.exits(3).says(&[&format!("these volumes are made anew: {volume};"), "convoke down --volumes"]);
     // The tenant isn't made again: its generations would begin anew over the old files.
-    up.says(&["control-plane", "the storage controller doesn't know tenant", "It is not made again"]);
+    let said = up_in_vain(&plane, "the storage controller doesn't know tenant");
+    for part in [&format!("these volumes are made anew: {volume};"), "convoke down --volumes", "It is not made again"] {
+        assert!(said.contains(part), "{part}:\n{said}");
+    }
+
+    // It goes on from what the remote storage has.
+    let default = || plane.cluster.json(&["neon", "status"])["control_plane"]["default_tenant"].clone();
+    let tenant = default().as_str().expect("an id").to_owned();
+    let import = |id: &str| plane.cluster.run(&["neon", "tenant", "import", "--tenant-id", id]);
+    import("aaaa0000000000000000000000000099").exits(2).says(&["there is nothing of tenant aaaa"]);
+    import(&tenant).exits(0).says(&[&format!("tenant {tenant} with branches main")]);
+    plane.up().exits(0);
+    import(&tenant).exits(0);
+    let (_, timelines) = http_get(&plane.controller(), &format!("/v1/tenant/{tenant}/timeline"));
+    assert!(timelines.contains("last_record_lsn"), "{timelines}");
+
+    // The control plane's own memory is lost: nothing is made beside what there is.
+    lose(&plane, "control-plane");
+    let said = up_in_vain(&plane, "the storage controller has tenants and this control plane knows none");
+    assert!(said.contains(&format!("--tenant-id {tenant} --set-default")), "{said}");
+    import(&tenant).exits(0).says(&["with branches main"]);
+    plane.up().exits(0);
+    assert_eq!(default().as_str(), Some(tenant.as_str()));
+
+    // And the other way round: the database is there, and what it counts generations of isn't.
+    lose(&plane, "remote-storage");
+    let said = up_in_vain(&plane, "the remote storage has nothing of it");
+    assert!(said.contains("Nothing is made anew"), "{said}");
     plane.cluster.ok(&["down", "--volumes"]);
     plane.up().exits(0).says_nothing_of(&["made anew"]);
+}
+
+/// Brings up what can be; it stays, to be repaired, while the control plane says what is wrong.
+fn up_in_vain(plane: &Plane, why: &str) -> String {
+    let mut up = plane.cluster.begin(&["-f", "compose.yaml", "-f", "faults.yaml", "up"]);
+    up.wait_for(why);
+    let said = up.so_far();
+    up.kill();
+    // Whole, and not just as much of it as a line has room for.
+    format!("{said}\n{}", plane.cluster.ok(&["neon", "status"]).out)
+}
+
+fn lose(plane: &Plane, volume: &str) {
+    plane.cluster.ok(&["down"]);
+    let volume = format!("{}_{volume}", plane.cluster.name);
+    assert_eq!(Api::new().send("DELETE", &format!("/volumes/{volume}"), "").0, 204);
 }

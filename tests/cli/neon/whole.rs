@@ -167,6 +167,29 @@ fn endpoints_and_branches_come_and_go() {
     c.ok(&["neon", "endpoint", "start", "dev"]);
     assert_eq!(neon.inside("endpoint-dev", "select 1").exits(0).out.trim(), "1");
     c.run(&["neon", "timeline", "delete", "dev"]).exits(2).says(&["endpoint dev serves it"]);
+    // As it is, and as it was: neither writes.
+    c.ok(&["neon", "endpoint", "create", "ro", "--branch-name", "dev", "--hot-standby"]);
+    assert_eq!(neon.shows("endpoint-ro", "neon.compute_mode"), "replica");
+    let line = tree.lines().find(|line| line.contains("dev")).expect("the branch").to_owned();
+    let at = line.split("up to ").nth(1).and_then(|rest| rest.split(',').next()).expect("a position").to_owned();
+    c.run(&["neon", "endpoint", "create", "then", "--branch-name", "dev", "--lsn", "F/0"])
+        .exits(2)
+        .says(&["is outside of timeline"]);
+    c.ok(&["neon", "endpoint", "create", "then", "--branch-name", "dev", "--lsn", &at]);
+    assert_eq!(neon.shows("endpoint-then", "neon.compute_mode"), "static");
+    assert_eq!(neon.shows("endpoint-then", "recovery_target_lsn"), at);
+    c.run(&["neon", "endpoint", "promote", "then"]).exits(2).says(&["as it was at one position"]);
+    c.ok(&["neon", "endpoint", "destroy", "then"]);
+
+    // The standby takes over.
+    c.run(&["neon", "endpoint", "promote", "ro"]).exits(2).says(&["endpoint dev is a primary"]);
+    let started = c.container("endpoint-ro").state.started_at;
+    c.ok(&["neon", "endpoint", "promote", "ro", "--stop-primary"]);
+    assert_eq!(neon.shows("endpoint-ro", "neon.compute_mode"), "primary");
+    assert_eq!(c.container("endpoint-ro").state.started_at, started, "it ran on");
+    c.ok(&["neon", "endpoint", "promote", "ro"]);
+    c.run(&["neon", "endpoint", "start", "dev"]).exits(2).says(&["endpoint ro is a primary"]);
+    c.ok(&["neon", "endpoint", "destroy", "ro"]);
     c.ok(&["neon", "endpoint", "destroy", "dev"]);
     assert!(!c.components().contains(&"endpoint-dev".to_owned()));
     c.run(&["neon", "timeline", "delete", "main"]).exits(2);

@@ -13,9 +13,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::spec::{Config, Running};
+use super::spec::{Config, Running, Spec};
 use super::state::{Compute, Ending, Status};
 use crate::http::{Body, Query, metrics};
+use crate::ids::Lsn;
 use crate::jwt::{bearer, verify};
 
 type Shared = State<Arc<Compute>>;
@@ -26,6 +27,7 @@ pub fn external(compute: Arc<Compute>) -> Router {
         .route("/status", get(status))
         .route("/configure", post(configure))
         .route("/terminate", post(terminate))
+        .route("/promote", post(promote))
         .route("/{*rest}", any(not_here))
         .route_layer(from_fn_with_state(Arc::clone(&compute), authorize));
     Router::new()
@@ -125,6 +127,30 @@ async fn configure(State(compute): Shared, Body(body): Body<Value>) -> Response 
     }
 }
 
+/// Body of `POST /promote`.
+#[derive(Debug, Deserialize)]
+struct Promote {
+    spec: Spec,
+    /// Up to here it has to have read before.
+    #[expect(dead_code, reason = "it has to be there; a simulation reads nothing")]
+    wal_flush_lsn: Lsn,
+}
+
+async fn promote(State(compute): Shared, Body(body): Body<Value>) -> Response {
+    let wanted: Promote = match serde_json::from_value(body) {
+        Ok(wanted) => wanted,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, format!("invalid body: {error}")),
+    };
+    let at_work = Arc::clone(&compute);
+    let done = tokio::spawn(async move { at_work.promote(&wanted.spec).await }).await;
+    match done {
+        Ok(Ok(())) => Json(json!({ "status": "completed" })).into_response(),
+        Ok(Err(None)) => refuse(StatusCode::PRECONDITION_FAILED, format!("it is {:?}", compute.status())),
+        Ok(Err(Some(why))) => refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("promotion failed: {why}")),
+        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct Terminate {
     #[serde(default)]
@@ -169,5 +195,5 @@ async fn refresh(State(compute): Shared) -> Response {
 }
 
 async fn not_here() -> Response {
-    refuse(StatusCode::NOT_IMPLEMENTED, "neon-sim simulates /status, /configure, /terminate and /metrics")
+    refuse(StatusCode::NOT_IMPLEMENTED, "neon-sim simulates /status, /configure, /promote, /terminate and /metrics")
 }

@@ -74,7 +74,9 @@ async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     }
     // A backend reads the catalog first, and that is pages.
     for pageserver in &running.pageservers {
-        if let Err(why) = holds_timeline(pageserver, running.tenant, running.timeline).await {
+        if let Err(why) =
+            holds_timeline(pageserver, running.storage_token.as_deref(), running.tenant, running.timeline).await
+        {
             return Ok(Some(Err(Problem::fatal("08006", why))));
         }
     }

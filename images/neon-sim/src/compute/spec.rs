@@ -69,6 +69,8 @@ pub struct Spec {
     pub safekeepers_generation: Option<u32>,
     #[serde(default)]
     pub safekeeper_connstrings: Vec<String>,
+    /// The password for pageservers and safekeepers.
+    pub storage_auth_token: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -131,6 +133,8 @@ pub struct Running {
     /// `host:port` of each shard's pageserver, in the order of shards.
     pub pageservers: Vec<String>,
     pub safekeepers: Vec<String>,
+    /// The password for both; not a setting, those are shown.
+    pub storage_token: Option<String>,
     pub roles: Vec<Role>,
     pub databases: Vec<String>,
     /// Postgres' settings; of those given several times the last.
@@ -169,7 +173,8 @@ impl Running {
         }
         let databases = spec.cluster.databases.iter().map(|database| database.name.clone()).collect();
         let (mode, roles) = (spec.mode.clone(), spec.cluster.roles.clone());
-        Ok(Self { tenant, timeline, mode, pageservers, safekeepers, roles, databases, settings })
+        let storage_token = spec.storage_auth_token.clone();
+        Ok(Self { tenant, timeline, mode, pageservers, safekeepers, storage_token, roles, databases, settings })
     }
 
     /// The port that clients come to.

@@ -10,14 +10,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::options::Options;
 use super::spec::{Config, CtlConfig, Mode, Running, Spec};
 use super::{ask, session};
 use crate::client::Client;
 use crate::jwt;
-use crate::pg::{accept_all, holds_timeline};
+use crate::pg::{accept_all, holds_timeline, takes};
 
 /// The word in /status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -53,8 +53,6 @@ struct State {
 const SYNC_TRIES: u32 = 5;
 const BASEBACKUP_TRIES: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// For a connection to a safekeeper.
-const LIMIT: Duration = Duration::from_secs(1);
 /// A refresh that changes nothing ends after this.
 const REFRESH_PAUSE: Duration = Duration::from_secs(5);
 
@@ -157,7 +155,7 @@ impl Compute {
             return Err(format!("the port of postgresql_conf must be {port}, as in --connstr"));
         }
         if running.mode == Mode::Primary {
-            sync_safekeepers(&running.safekeepers).await?;
+            sync_safekeepers(&running.safekeepers, running.storage_token.as_deref()).await?;
         }
         basebackup(&running).await?;
         write_conf(&self.options.pgdata, &running)?;
@@ -210,6 +208,25 @@ impl Compute {
         Ok(())
     }
 
+    /// `POST /promote`: a replica is a primary from now on. `Err(None)`: not in this state.
+    pub async fn promote(&self, spec: &Spec) -> Result<(), Option<String>> {
+        if self.running().is_none_or(|running| running.mode != Mode::Replica) {
+            return Err(Some("only a replica can be promoted".to_owned()));
+        }
+        let wanted = Running::of(spec).map_err(Some)?;
+        if !self.step(&[Status::Running], Status::Configuration) {
+            return Err(None);
+        }
+        let done = match sync_safekeepers(&wanted.safekeepers, wanted.storage_token.as_deref()).await {
+            Ok(()) => self.apply(spec),
+            Err(why) => Err(why),
+        };
+        done.map_err(|why| {
+            self.fail(&why);
+            Some(why)
+        })
+    }
+
     /// `POST /terminate`; false: not in this state.
     pub fn terminate(&self, ending: Ending) -> bool {
         let to = match ending {
@@ -254,13 +271,13 @@ impl Compute {
 }
 
 /// A majority of the safekeepers has to be there.
-async fn sync_safekeepers(safekeepers: &[String]) -> Result<(), String> {
+async fn sync_safekeepers(safekeepers: &[String], token: Option<&str>) -> Result<(), String> {
     let mut missing = Vec::new();
     for attempt in 0..SYNC_TRIES {
         missing.clear();
         for safekeeper in safekeepers {
-            if !matches!(timeout(LIMIT, TcpStream::connect(safekeeper.as_str())).await, Ok(Ok(_))) {
-                missing.push(safekeeper.clone());
+            if let Err(why) = takes(safekeeper, token).await {
+                missing.push(format!("{safekeeper} ({why})"));
             }
         }
         if missing.len() * 2 < safekeepers.len() {
@@ -277,7 +294,7 @@ async fn basebackup(running: &Running) -> Result<(), String> {
     let first = running.pageservers.first().ok_or("no pageserver")?;
     let mut pause = FIRST_PAUSE;
     for attempt in 1.. {
-        match holds_timeline(first, running.tenant, running.timeline).await {
+        match holds_timeline(first, running.storage_token.as_deref(), running.tenant, running.timeline).await {
             Ok(()) => break,
             Err(why) if attempt == BASEBACKUP_TRIES => return Err(format!("failed to get basebackup: {why}")),
             Err(why) => tracing::warn!("basebackup, try {attempt}: {why}"),

@@ -11,6 +11,7 @@ use axum::routing::{any, delete, get, post, put};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::imports::TimelineImport;
 use super::model::{NodeScheduling, SafekeeperRecord};
 use super::moves::MigrateRequest;
 use super::nodes::NodeConfig;
@@ -38,7 +39,6 @@ pub fn router(controller: Arc<Controller>) -> Router {
 fn not_simulated() -> Router<Arc<Controller>> {
     let paths = [
         "/upcall/v1/timeline_import_status",
-        "/control/v1/node/{node}/delete",
         "/control/v1/preferred_azs",
         "/control/v1/step_down",
         "/control/v1/metadata_health/{*rest}",
@@ -48,11 +48,7 @@ fn not_simulated() -> Router<Arc<Controller>> {
         "/v1/tenant/{tenant}/timeline/{timeline}/safekeeper_migrate_abort",
         "/debug/v1/node/{node}/drop",
         "/debug/v1/tenant/{tenant}/drop",
-        "/debug/v1/tenant/{tenant}/import",
-        "/debug/v1/tenant/{tenant}/timeline/{timeline}/import",
         "/debug/v1/tenant",
-        "/debug/v1/tombstone",
-        "/debug/v1/tombstone/{node}",
         "/debug/v1/scheduler",
         "/debug/v1/inspect",
         "/debug/v1/attach-hook",
@@ -86,6 +82,10 @@ fn about_nodes() -> Router<Arc<Controller>> {
         .route("/control/v1/node/{node}/config", put(configure_node))
         .route("/control/v1/node/{node}/drain", put(drain).delete(cancel_drain))
         .route("/control/v1/node/{node}/fill", put(fill).delete(cancel_fill))
+        .route("/control/v1/node/{node}/delete", put(delete_node).delete(cancel_delete))
+        .route("/debug/v1/tombstone", get(tombstones))
+        .route("/debug/v1/tombstone/{node}", delete(remove_tombstone))
+        .route("/debug/v1/tenant/{tenant}/import", post(import_tenant))
         .route("/control/v1/safekeeper", get(list_safekeepers))
         .route("/control/v1/safekeeper/{id}", get(get_safekeeper).post(upsert_safekeeper))
         .route("/control/v1/safekeeper/{id}/scheduling_policy", post(safekeeper_policy))
@@ -113,6 +113,7 @@ fn about_tenants() -> Router<Arc<Controller>> {
         .route("/control/v1/tenant/{tenant}/timeline/{timeline}", get(describe_timeline))
         .route("/debug/v1/tenant/{tenant}/locate", get(locate_tenant))
         .route("/debug/v1/tenant/{tenant}/timeline/{timeline}/locate", get(locate_timeline))
+        .route("/debug/v1/tenant/{tenant}/timeline/{timeline}/import", post(import_timeline))
 }
 
 async fn ready(State(controller): Shared) -> Response {
@@ -185,6 +186,49 @@ async fn cancel_fill(State(controller): Shared, Path(node): Path<String>) -> Res
     let node = in_path("node_id", &node)?;
     to_the_end(async move { controller.cancel_background(node, NodeScheduling::Filling).await }).await?;
     Ok(answer(StatusCode::ACCEPTED, Value::Null))
+}
+
+/// Whether shards without another place may be left without any.
+#[derive(Debug, Deserialize)]
+struct Deletion {
+    #[serde(default)]
+    force: bool,
+}
+
+async fn delete_node(
+    State(controller): Shared,
+    Path(node): Path<String>,
+    Query(deletion): Query<Deletion>,
+) -> Result<Response, ApiError> {
+    let node = in_path("node_id", &node)?;
+    to_the_end(async move { controller.start_delete(node, deletion.force).await }).await?;
+    Ok(answer(StatusCode::ACCEPTED, Value::Null))
+}
+
+async fn cancel_delete(State(controller): Shared, Path(node): Path<String>) -> Result<Response, ApiError> {
+    let node = in_path("node_id", &node)?;
+    to_the_end(async move { controller.cancel_background(node, NodeScheduling::Deleting).await }).await?;
+    Ok(answer(StatusCode::ACCEPTED, Value::Null))
+}
+
+async fn tombstones(State(controller): Shared) -> Answer<Vec<Value>> {
+    let ids = controller.tombstones().await?;
+    Ok(ids.into_iter().map(|id| json!({ "id": id })).collect::<Vec<_>>().into())
+}
+
+async fn remove_tombstone(State(controller): Shared, Path(node): Path<String>) -> Answer<()> {
+    controller.remove_tombstone(in_path("node_id", &node)?).await?;
+    Ok(null())
+}
+
+async fn import_tenant(State(controller): Shared, Path(tenant): Path<String>) -> Answer<Value> {
+    let tenant = in_path("tenant_id", &tenant)?;
+    Ok(to_the_end(async move { controller.import_tenant(tenant).await }).await?.into())
+}
+
+async fn import_timeline(State(controller): Shared, Body(request): Body<TimelineImport>) -> Answer<()> {
+    to_the_end(async move { controller.import_timeline(request).await }).await?;
+    Ok(null())
 }
 
 async fn list_safekeepers(State(controller): Shared) -> Answer<Vec<Value>> {

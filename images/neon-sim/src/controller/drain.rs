@@ -127,6 +127,7 @@ fn running(node: &Node) -> Option<&'static str> {
     match node.scheduling {
         NodeScheduling::Draining => Some("drain"),
         NodeScheduling::Filling => Some("fill"),
+        NodeScheduling::Deleting => Some("delete"),
         _ => None,
     }
 }

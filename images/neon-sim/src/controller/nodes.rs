@@ -42,6 +42,9 @@ impl Controller {
             tracing::warn!("node {id} was {:?} and announces itself as {announced:?}", known.announced);
             return Err(ApiError::Conflict("Node is already registered with different address".into()));
         }
+        if self.db.tombstones().await?.contains(&id) {
+            return Err(ApiError::Conflict(format!("Node {id} was previously deleted")));
+        }
         self.resolve(&announced).await?;
         self.db.add_node(&announced, NodeScheduling::Active).await?;
         tracing::info!("node {id} registered at {}:{}", announced.listen_http_addr, announced.listen_http_port);

@@ -13,7 +13,9 @@ use super::api;
 use super::db::Db;
 use super::model::{Availability, Intent, Model, Node, Safekeeper};
 use super::options::Options;
+use super::scopes;
 use super::state::Controller;
+use crate::auth::Guard;
 use crate::exit::Failure;
 use crate::fault::Faults;
 use crate::signals::Signals;
@@ -27,9 +29,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 pub async fn run(options: Options, faults: Arc<Faults>) -> Result<(), Failure> {
     let address = options.check().map_err(|why| anyhow!(why))?;
     faults.begin(Path::new(".")).await?;
-    if options.public_key.is_some() {
-        tracing::warn!("tokens of callers aren't checked in this simulation");
-    }
+    let guard = options.public_key.as_deref().map(Guard::of_pem).transpose()?.unwrap_or_default();
     let db = Db::connect(&options.database_url, options.db_connect_timeout).await?;
     db.migrate().await.context("migrations")?;
     if let Some(address) = &options.address_for_peers {
@@ -51,17 +51,19 @@ pub async fn run(options: Options, faults: Arc<Faults>) -> Result<(), Failure> {
         Arc::clone(&starting).startup_reconcile().await;
         tokio::join!(Arc::clone(&starting).beat(), try_again(starting));
     });
-    serve(listener, controller, fatal).await
+    serve(listener, controller, guard, fatal).await
 }
 
 async fn serve(
     listener: TcpListener,
     controller: Arc<Controller>,
+    guard: Guard,
     mut fatal: mpsc::UnboundedReceiver<String>,
 ) -> Result<(), Failure> {
     let (stop, mut stopped) = tokio::sync::watch::channel(());
     let until = async move { drop(stopped.changed().await) };
-    let server = axum::serve(listener, api::router(controller)).with_graceful_shutdown(until);
+    let server =
+        axum::serve(listener, guard.around(api::router(controller), scopes::allows)).with_graceful_shutdown(until);
     let server = tokio::spawn(server.into_future());
     let mut signals = Signals::install()?;
     tokio::select! {

@@ -30,6 +30,19 @@ pub struct CreateTenant {
     config: TenantConfig,
 }
 
+impl CreateTenant {
+    /// One that is in remote storage, up to this generation: the next attach counts on from it.
+    pub fn imported(tenant: TenantId, count: u8, generation: Option<Generation>) -> Self {
+        Self {
+            new_tenant_id: TenantShardId::unsharded(tenant),
+            generation,
+            shard_parameters: Some(ShardParameters { count, stripe_size: DEFAULT_STRIPE_SIZE }),
+            placement_policy: Some(PlacementPolicy::Attached(0)),
+            config: TenantConfig::new(),
+        }
+    }
+}
+
 /// Both keys are needed; count 0 is a tenant without shards.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{any, get, post, put};
 use jiff::SignedDuration;
@@ -16,9 +16,10 @@ use tokio::time::timeout;
 
 use super::tenants::Shard;
 use super::{Pageserver, lifecycle, utilization};
+use crate::auth::{Claims, Scope};
 use crate::http::{Answer, ApiError, Body, Query, answer, in_path, metrics, null, with_fallbacks};
 use crate::ids::{Lsn, TenantShardId, TimelineId};
-use crate::wire::location::{LocationConfig, LocationList, LocationMode};
+use crate::wire::location::{LocationConfig, LocationList, LocationMode, ScannedTenant};
 use crate::wire::stamp::Stamp;
 use crate::wire::timeline::{
     ArchivalConfig, LsnLease, LsnLeaseRequest, SecondaryProgress, ShardSplitAnswer, ShardSplitRequest,
@@ -46,6 +47,7 @@ pub fn router(server: Arc<Pageserver>) -> Router {
         .route("/v1/tenant/{shard}/wait_lsn", post(wait_lsn))
         .route("/v1/tenant/{shard}/secondary/download", post(secondary_download))
         .route("/v1/tenant/{shard}/secondary/status", get(secondary_status))
+        .route("/v1/tenant/{shard}/scan_remote_storage", get(scan))
         .route("/v1/tenant/{shard}/timeline", get(timelines).post(create_timeline))
         .route("/v1/tenant/{shard}/timeline/{timeline}", get(timeline).delete(delete_timeline))
         .route("/v1/tenant/{shard}/timeline/{timeline}/archival_config", put(archival_config))
@@ -54,9 +56,19 @@ pub fn router(server: Arc<Pageserver>) -> Router {
     with_fallbacks(without_pages(router)).with_state(server)
 }
 
+/// The storage controller may ask everything, a tenant's own token what is there of that tenant.
+pub fn allows(method: &Method, path: &[&str], claims: Option<&Claims>) -> bool {
+    match (claims, path) {
+        (None, path) => matches!(path, ["v1", "status"] | ["metrics"]),
+        (Some(Claims { scope: Scope::PageServerApi, .. }), _) => true,
+        (Some(claims), ["v1", "tenant", id, ..]) => *method == Method::GET && claims.is_of_path(id),
+        _ => false,
+    }
+}
+
 /// Calls which the real program answers from pages.
 fn without_pages(mut router: Router<Arc<Pageserver>>) -> Router<Arc<Pageserver>> {
-    for call in ["synthetic_size", "scan_remote_storage", "heatmap_upload"] {
+    for call in ["synthetic_size", "heatmap_upload"] {
         router = router.route(&format!("/v1/tenant/{{shard}}/{call}"), any(async move || ApiError::no_pages(call)));
     }
     for call in [
@@ -90,7 +102,7 @@ async fn status(State(server): Server) -> Json<Value> {
     Json(json!({ "id": server.config.id }))
 }
 
-/// There are no keys: tokens aren't checked.
+/// Keys are read at the start alone.
 async fn reload_keys() -> Json<()> {
     null()
 }
@@ -99,6 +111,10 @@ async fn utilized(State(server): Server) -> Answer<PageserverUtilization> {
     utilization::measure(&server.workdir, &server.tenants)
         .map(Json)
         .map_err(|error| ApiError::Internal(format!("can't measure the disk: {error}")))
+}
+
+async fn scan(State(server): Server, Path(tenant): Path<String>) -> Answer<ScannedTenant> {
+    server.tenants.scan(in_path("tenant_id", &tenant)?).map(Json)
 }
 
 async fn locations(State(server): Server) -> Json<LocationList> {

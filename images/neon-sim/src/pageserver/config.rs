@@ -1,14 +1,18 @@
 //! The files in a pageserver's working directory that say what it is: pageserver.toml, identity.toml, metadata.json.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use serde::Deserialize;
 
+use super::storage::Objects;
+use crate::auth::Guard;
 use crate::exit::Failure;
 use crate::fault::duration;
 use crate::ids::NodeId;
+use crate::s3::Bucket;
 use crate::wire::upcall::NodeRegister;
 
 /// What the simulation needs of pageserver.toml.
@@ -20,10 +24,14 @@ pub struct Config {
     /// Without a slash at its end.
     pub control_plane_api: String,
     pub control_plane_token: Option<String>,
+    /// Who may ask on the HTTP port.
+    pub http_guard: Guard,
+    /// The same for the Postgres port.
+    pub pg_guard: Guard,
     /// Starts without re-attach, with whatever is on the disk.
     pub emergency_mode: bool,
     /// Where timelines are kept, apart from the working directory if they are to be shared.
-    pub remote_storage: PathBuf,
+    pub remote_storage: Objects,
     pub wait_lsn_timeout: Duration,
     pub register: Option<NodeRegister>,
 }
@@ -38,10 +46,24 @@ struct Toml {
     control_plane_api: Option<String>,
     control_plane_api_token: Option<String>,
     #[serde(default)]
+    http_auth_type: AuthType,
+    #[serde(default)]
+    pg_auth_type: AuthType,
+    auth_validation_public_key_path: Option<PathBuf>,
+    #[serde(default)]
     control_plane_emergency_mode: bool,
     remote_storage: Option<toml::Table>,
     availability_zone: Option<String>,
     wait_lsn_timeout: Option<String>,
+}
+
+/// Whether tokens are checked on a port.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+enum AuthType {
+    #[default]
+    Trust,
+    #[serde(rename = "NeonJWT")]
+    NeonJwt,
 }
 
 fn default_pg() -> String {
@@ -122,7 +144,10 @@ impl Config {
         let file = workdir.join("identity.toml");
         let identity: Identity = toml::from_str(&read(&file)?).with_context(|| format!("can't use {file:?}"))?;
         let api = toml.control_plane_api.context("pageserver.toml: control_plane_api is missing")?;
-        let storage = toml.remote_storage.context("pageserver.toml: remote_storage is missing")?;
+        let table = toml.remote_storage.context("pageserver.toml: remote_storage is missing")?;
+        let key = toml.auth_validation_public_key_path.as_deref();
+        let key = workdir.join(key.unwrap_or(Path::new("auth_public_key.pem")));
+        let guard = |kind| if kind == AuthType::NeonJwt { Guard::of_path(&key) } else { Ok(Guard::default()) };
         let limit = toml.wait_lsn_timeout.as_deref().unwrap_or("300s");
         Ok(Self {
             id: identity.id,
@@ -130,8 +155,10 @@ impl Config {
             listen_http: toml.listen_http_addr,
             control_plane_api: api.trim_end_matches('/').to_owned(),
             control_plane_token: toml.control_plane_api_token,
+            http_guard: guard(toml.http_auth_type)?,
+            pg_guard: guard(toml.pg_auth_type)?,
             emergency_mode: toml.control_plane_emergency_mode,
-            remote_storage: storage_directory(workdir, &storage),
+            remote_storage: storage(workdir, &table)?,
             wait_lsn_timeout: duration(limit).map_err(|why| anyhow::anyhow!("wait_lsn_timeout: {why}"))?,
             register: registration(workdir, identity.id, toml.availability_zone)?,
         })
@@ -151,21 +178,21 @@ fn read_toml(workdir: &Path) -> Result<Toml, Failure> {
     for key in ["listen_https_addr", "listen_grpc_addr"].into_iter().filter(|key| table.contains_key(*key)) {
         tracing::warn!("{key}: neon-sim serves neither TLS nor gRPC");
     }
-    for key in ["pg_auth_type", "http_auth_type", "grpc_auth_type"] {
-        if table.get(key).is_some_and(|value| value.as_str() == Some("NeonJWT")) {
-            tracing::warn!("{key} = NeonJWT: neon-sim checks no tokens");
-        }
-    }
     Ok(table.try_into().with_context(|| format!("can't use {file:?}"))?)
 }
 
 /// A relative path is below the working directory, as in the real program.
-fn storage_directory(workdir: &Path, storage: &toml::Table) -> PathBuf {
+fn storage(workdir: &Path, storage: &toml::Table) -> anyhow::Result<Objects> {
     if let Some(path) = storage.get("local_path").and_then(toml::Value::as_str) {
-        return workdir.join(path);
+        return Ok(Objects::Directory(workdir.join(path)));
     }
-    tracing::warn!("remote_storage isn't a local_path: neon-sim keeps timelines in the working directory instead");
-    workdir.join("neon-sim-remote-storage")
+    if let Some(bucket) = Bucket::of_config(storage)? {
+        return Ok(Objects::Bucket(Arc::new(bucket)));
+    }
+    tracing::warn!(
+        "remote_storage has no local_path and no endpoint: neon-sim keeps timelines in the working directory"
+    );
+    Ok(Objects::Directory(workdir.join("neon-sim-remote-storage")))
 }
 
 /// Without metadata.json, or with one that can't be read, a pageserver re-attaches and isn't registered.
@@ -228,7 +255,7 @@ mod tests {
         let config = load(&files).unwrap();
         assert_eq!(config.id, NodeId(7));
         assert_eq!(config.control_plane_api, "http://storage_controller:1234/upcall/v1");
-        assert!(config.remote_storage.ends_with("remote"));
+        assert!(matches!(config.remote_storage, Objects::Directory(path) if path.ends_with("remote")));
         assert_eq!(config.register.unwrap().availability_zone_id, "az-1");
     }
 

@@ -70,10 +70,14 @@ pub async fn run(options: Options, faults: Arc<Faults>) -> Result<(), Failure> {
     let http = listen::bind("HTTP", &config.listen_http).await?;
     let pg = listen::bind("Postgres", &config.listen_pg).await?;
     faults.hang().await;
+    if std::env::var_os("NEON_AUTH_TOKEN").is_some() {
+        tracing::info!("Loaded JWT token for authentication with Safekeeper");
+    }
+    let (for_http, for_pg) = (config.http_guard.clone(), config.pg_guard.clone());
     let server = Arc::new(attach(config, workdir, &faults).await?);
-    listen::serve(http, api::router(Arc::clone(&server)));
+    listen::serve(http, for_http.around(api::router(Arc::clone(&server)), api::allows));
     let holder = Arc::clone(&server);
-    tokio::spawn(pg::serve_pages(pg, Arc::new(move |tenant, timeline| holder.holds(tenant, timeline))));
+    tokio::spawn(pg::serve_pages(pg, for_pg, Arc::new(move |tenant, timeline| holder.holds(tenant, timeline))));
     tokio::spawn(validate_for_ever(server));
     // As late as in the real program: until here, a pageserver that is PID 1 can't be stopped by SIGTERM.
     match Signals::install()?.stop().await {

@@ -10,9 +10,10 @@ use super::storage::{Heatmap, Storage};
 use super::timelines::{Index, Timeline};
 use crate::files::{names, read_json, remove_dir, write_json};
 use crate::http::ApiError;
-use crate::ids::{Generation, NodeId, TenantShardId, TimelineId};
+use crate::ids::{Generation, NodeId, TenantId, TenantShardId, TimelineId};
 use crate::wire::location::{
-    LocationConfig, LocationConfigAnswer, LocationList, LocationMode, SecondaryConf, ShardLocation,
+    LocationConfig, LocationConfigAnswer, LocationList, LocationMode, ScannedShard, ScannedTenant, SecondaryConf,
+    ShardLocation,
 };
 use crate::wire::stamp::Stamp;
 use crate::wire::timeline::{SecondaryProgress, ShardSplitRequest};
@@ -42,7 +43,12 @@ pub struct Tenants {
     pub changed: Notify,
 }
 
+/// What a bucket says, or doesn't, may be different the next time.
 fn unwritable(error: std::io::Error) -> ApiError {
+    use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, TimedOut, WouldBlock};
+    if matches!(error.kind(), ConnectionRefused | HostUnreachable | TimedOut | WouldBlock) {
+        return ApiError::Unavailable(format!("remote storage: {error}"));
+    }
     ApiError::Internal(format!("neon-sim can't write its state: {error}"))
 }
 
@@ -234,6 +240,13 @@ impl Tenants {
         self.detach(id)?;
         self.changed.notify_waiters();
         self.storage.remove_tenant(id).map_err(unwritable)
+    }
+
+    /// What remote storage has of a tenant, whoever has it attached.
+    pub fn scan(&self, tenant: TenantId) -> Result<ScannedTenant, ApiError> {
+        let shards = self.storage.scan(tenant).map_err(|error| ApiError::Internal(error.to_string()))?;
+        let shard = |(tenant_shard_id, generation)| ScannedShard { tenant_shard_id, generation };
+        Ok(ScannedTenant { shards: shards.into_iter().map(shard).collect() })
     }
 
     /// What a secondary could download, written when an attached shard is about to move.

@@ -93,6 +93,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.put(b'R', &[&code.to_be_bytes()[..], more].concat());
     }
 
+    /// Asks for a password in plain text, which is where storage programs take tokens. `None`: the client has gone.
+    pub async fn ask_password(&mut self) -> Result<Option<String>> {
+        self.authentication(3, &[]);
+        self.flush().await?;
+        match self.read().await? {
+            Some(message) if message.kind == b'p' => Ok(Some(message.text(0)?.0)),
+            Some(_) => Err(Error::new(ErrorKind::InvalidData, "a password was expected")),
+            None => Ok(None),
+        }
+    }
+
     pub fn parameter(&mut self, name: &str, value: &str) {
         self.put(b'S', &[name.as_bytes(), b"\0", value.as_bytes(), b"\0"].concat());
     }

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::Safekeeper;
 use super::store::{TenantTimeline, Timeline};
+use crate::auth::{Claims, Scope};
 use crate::client::CallError;
 use crate::http::{Answer, ApiError, Body, in_path, metrics, null, with_fallbacks};
 use crate::ids::Lsn;
@@ -42,6 +43,16 @@ pub fn router(server: Arc<Safekeeper>) -> Router {
         .route("/v1/tenant/{tenant}/timeline/{timeline}/term_bump", post(async || ApiError::no_pages("term_bump")))
         .route("/v1/pull_timeline", post(pull));
     with_fallbacks(router).with_state(server)
+}
+
+/// The storage controller and other safekeepers may ask everything, a tenant's own token what is about that tenant.
+pub fn allows(_: &Method, path: &[&str], claims: Option<&Claims>) -> bool {
+    match (claims, path) {
+        (None, path) => matches!(path, ["v1", "status"] | ["metrics"]),
+        (Some(Claims { scope: Scope::SafekeeperData, .. }), _) => true,
+        (Some(claims), ["v1", "tenant", id, ..]) => claims.is_of_path(id),
+        _ => false,
+    }
 }
 
 fn both_ids(tenant: &str, timeline: &str) -> Result<TenantTimeline, ApiError> {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 
+use crate::auth::{Guard, Scope};
 use crate::client::Client;
 use crate::exit::Failure;
 use crate::fault::Faults;
@@ -41,6 +42,9 @@ pub async fn run(options: Options, faults: Arc<Faults>) -> Result<(), Failure> {
         return Err(anyhow!("--listen-https: neon-sim has no TLS").into());
     }
     let token = options.auth_token_path.as_deref().map(read_token).transpose()?;
+    let on_pg = Guard::of_optional(options.pg_auth_public_key_path.as_deref())?;
+    let on_more_pg = Guard::of_optional(options.pg_tenant_only_auth_public_key_path.as_deref())?;
+    let on_http = Guard::of_optional(options.http_auth_public_key_path.as_deref())?;
     let pg = listen::bind("Postgres", &options.listen_pg).await?;
     let more_pg = match &options.listen_pg_tenant_only {
         Some(address) => Some(listen::bind("Postgres for tenants", address).await?),
@@ -53,10 +57,11 @@ pub async fn run(options: Options, faults: Arc<Faults>) -> Result<(), Failure> {
     let server = Arc::new(Safekeeper { id, store, peers: Client::new(token.as_deref(), &faults) });
     let serve = async {
         faults.hang().await;
-        for listener in [Some(pg), more_pg].into_iter().flatten() {
-            tokio::spawn(pg::refuse_all(listener, "stores no WAL"));
+        tokio::spawn(pg::refuse_all(pg, on_pg, &[Scope::SafekeeperData, Scope::Tenant], "stores no WAL"));
+        if let Some(listener) = more_pg {
+            tokio::spawn(pg::refuse_all(listener, on_more_pg, &[Scope::Tenant], "stores no WAL"));
         }
-        listen::serve(http, api::router(server));
+        listen::serve(http, on_http.around(api::router(server), api::allows));
         std::future::pending::<()>().await;
     };
     tokio::select! {

@@ -41,6 +41,15 @@ pub struct Options {
     /// A file with the token for other safekeepers
     #[arg(long)]
     pub auth_token_path: Option<PathBuf>,
+    /// The key of tokens on the Postgres port; without it everybody is taken
+    #[arg(long)]
+    pub pg_auth_public_key_path: Option<PathBuf>,
+    /// The same on the port for computes alone
+    #[arg(long)]
+    pub pg_tenant_only_auth_public_key_path: Option<PathBuf>,
+    /// The same on the HTTP port
+    #[arg(long)]
+    pub http_auth_public_key_path: Option<PathBuf>,
     #[command(flatten)]
     pub unused: Unused,
 }
@@ -78,12 +87,6 @@ pub struct Unused {
     eviction_min_resident: Option<String>,
     #[arg(long, hide = true)]
     eviction_concurrency: Option<usize>,
-    #[arg(long, hide = true)]
-    pg_auth_public_key_path: Option<PathBuf>,
-    #[arg(long, hide = true)]
-    pg_tenant_only_auth_public_key_path: Option<PathBuf>,
-    #[arg(long, hide = true)]
-    http_auth_public_key_path: Option<PathBuf>,
     #[arg(long, hide = true)]
     ssl_key_file: Option<PathBuf>,
     #[arg(long, hide = true)]

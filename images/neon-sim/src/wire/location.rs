@@ -62,6 +62,19 @@ pub struct ShardLocation {
     pub node_id: NodeId,
 }
 
+/// Answer to `GET /v1/tenant/:id/scan_remote_storage`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScannedTenant {
+    pub shards: Vec<ScannedShard>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScannedShard {
+    pub tenant_shard_id: TenantShardId,
+    /// The highest that has written something.
+    pub generation: Option<Generation>,
+}
+
 /// Answer to `GET /v1/location_config`: pairs, with null for a shard that is being changed.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct LocationList {

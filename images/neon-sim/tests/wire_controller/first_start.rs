@@ -129,12 +129,10 @@ async fn safekeepers_are_registered_and_given_a_policy() {
 async fn what_is_not_simulated_says_so() {
     let world = World::with_controller(&[]).await;
     for (method, path) in [
-        ("PUT", "/control/v1/node/1/delete"),
         ("DELETE", "/control/v1/node/1"),
-        ("GET", "/debug/v1/tombstone"),
-        ("DELETE", "/debug/v1/tombstone/1"),
+        ("GET", "/debug/v1/scheduler"),
         ("GET", "/debug/v1/tenant"),
-        ("POST", "/debug/v1/tenant/x/import"),
+        ("POST", "/debug/v1/node/1/drop"),
     ] {
         let why = msg(&format!("neon-sim doesn't simulate {method} {path}"));
         world.expect(method, path, Value::Null, 501, why).await;

@@ -28,7 +28,7 @@ const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
 /// Of a silent connection.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 
-const MIGRATIONS: &[&str] = &[include_str!("migrations/1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/1.sql"), include_str!("migrations/2.sql")];
 
 /// A value for a statement.
 pub type Param<'a> = &'a (dyn ToSql + Sync);

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Db, DbError, from_text, to_i64, to_text};
+use super::{Db, DbError, from_int, from_text, to_i64, to_text};
 use crate::controller::model::{NodeScheduling, SafekeeperRecord, SafekeeperScheduling};
 use crate::ids::NodeId;
 use crate::wire::upcall::NodeRegister;
@@ -22,6 +22,25 @@ impl Db {
     pub async fn set_node_scheduling(&self, node: NodeId, scheduling: NodeScheduling) -> Result<(), DbError> {
         let sql = "UPDATE nodes SET scheduling_policy = $2 WHERE node_id = $1";
         self.query(sql, &[&to_i64(node.0)?, &to_text(&scheduling)?]).await.map(drop)
+    }
+
+    /// Forgets a node, and remembers that its number was used.
+    pub async fn bury_node(&self, node: NodeId) -> Result<(), DbError> {
+        let id = to_i64(node.0)?;
+        self.together(&[
+            ("INSERT INTO node_tombstones (node_id) VALUES ($1) ON CONFLICT DO NOTHING", &[&id]),
+            ("DELETE FROM nodes WHERE node_id = $1", &[&id]),
+        ])
+        .await
+    }
+
+    pub async fn tombstones(&self) -> Result<Vec<NodeId>, DbError> {
+        let rows = self.query("SELECT node_id FROM node_tombstones ORDER BY node_id", &[]).await?;
+        rows.iter().map(|row| from_int(row.try_get::<_, i64>(0)?).map(NodeId)).collect()
+    }
+
+    pub async fn remove_tombstone(&self, node: NodeId) -> Result<(), DbError> {
+        self.query("DELETE FROM node_tombstones WHERE node_id = $1", &[&to_i64(node.0)?]).await.map(drop)
     }
 
     pub async fn safekeepers(&self) -> Result<Vec<(SafekeeperRecord, SafekeeperScheduling)>, DbError> {
