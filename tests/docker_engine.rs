@@ -134,14 +134,22 @@ impl Cx {
                 subnet: Some(subnet),
                 gateway: subnet.address(1),
                 ip_range: None,
+                ipam: convoke::cluster::Ipam::default(),
             };
             match self.engine.create_network(&request).await {
                 Ok(network_id) => {
                     let key = NetworkKey::new(key).unwrap();
                     let name = request.name;
                     let address = subnet.address(9);
-                    let attach =
-                        Attach { key, network_id, network_name: name, address, aliases: Vec::new(), fail_fast: true };
+                    let attach = Attach {
+                        key,
+                        network_id,
+                        network_name: name,
+                        address,
+                        aliases: Vec::new(),
+                        settings: convoke::cluster::EndpointSettings::default(),
+                        fail_fast: true,
+                    };
                     return (attach, subnet);
                 }
                 Err(error) => assert_eq!(error.kind, ErrorKind::PoolOverlaps, "{error}"),

@@ -16,6 +16,7 @@ mod blueprint;
 mod clean;
 mod endings;
 mod files;
+mod loading;
 mod machine;
 mod memory;
 mod order;
@@ -89,6 +90,9 @@ async fn run_cases(bench: &Bench, filters: &[String]) -> Result<()> {
     }
     if wanted("order") {
         report.take("order", order::run(bench).await);
+    }
+    for case in loading::CASES.iter().filter(|case| wanted(case.name)) {
+        report.take(case.name, loading::run(bench, case).await.map(|row| vec![row]));
     }
     for case in memory::CASES.iter().filter(|case| wanted(case.name)) {
         report.take(case.name, memory::run(bench, case).await.map(|row| vec![row]));

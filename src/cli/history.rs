@@ -95,6 +95,7 @@ mod tests {
             created_at: None,
             host_network: false,
             shares_network: None,
+            shares_more: false,
             lost_network: false,
         }
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::args::{Build, Pull};
@@ -11,11 +12,12 @@ use super::error::{CliError, FAILED, INTERRUPTED};
 use super::session::Session;
 use super::source::{self, Described};
 use super::watchers::masker;
-use crate::cluster::{Cluster, Component};
+use crate::cluster::{Cluster, Component, PullPolicy};
 use crate::engine::docker::DockerEngine;
 use crate::engine::{BuildRequest, Engine, EngineError, Progress, labels};
 use crate::mask::Masker;
 use crate::plan::request::image_labels;
+use crate::units::human;
 
 /// So many at once.
 const AT_ONCE: usize = 4;
@@ -29,14 +31,36 @@ pub(super) async fn pull(session: &Session, args: Pull) -> Result<u8, CliError> 
     let wanted = chosen(&described, args.include_deps);
     let mut pulled = BTreeMap::new();
     for component in wanted {
-        if component.build.is_some() {
-            session.printer.progress(format_args!("{} is built: `convoke build`", component.image));
-        } else {
-            pulled.insert(component.image.clone(), component.clone());
+        match why_not(&engine, component, args.policy.map(Into::into)).await? {
+            Some(why) => session.printer.progress(format_args!("{} {why}", component.image)),
+            None => _ = pulled.insert(component.image.clone(), component.clone()),
         }
     }
     let code = all(session, &engine, &described.cluster, pulled).await?;
     Ok(if args.ignore_pull_failures && code == FAILED { 0 } else { code })
+}
+
+/// Why its image isn't pulled, if so.
+async fn why_not(
+    engine: &DockerEngine,
+    component: &Component,
+    given: Option<PullPolicy>,
+) -> Result<Option<String>, CliError> {
+    if component.build.is_some() {
+        return Ok(Some("is built: `convoke build`".to_owned()));
+    }
+    let is_there = async || engine.image(&component.image).await;
+    Ok(match given.or(component.pull).unwrap_or(PullPolicy::Always) {
+        PullPolicy::Always | PullPolicy::Build => None,
+        PullPolicy::Never => Some("is never pulled (pull_policy)".to_owned()),
+        PullPolicy::Missing => is_there().await?.map(|_| "is there already".to_owned()),
+        PullPolicy::Every(period) => {
+            let tagged_at = is_there().await?.and_then(|info| info.tagged_at);
+            let age = tagged_at.map(|at| Timestamp::now().duration_since(at));
+            let is_new = age.is_some_and(|age| !age.is_positive() || age.unsigned_abs() < period);
+            is_new.then(|| format!("isn't older than {}", human(period)))
+        }
+    })
 }
 
 pub(super) async fn build(session: &Session, args: Build) -> Result<u8, CliError> {

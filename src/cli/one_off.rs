@@ -16,7 +16,7 @@ use super::source::{self, Described};
 use super::up::{basic_options, bring_up, lock, note, publish_address, still_stopped};
 use super::watchers::{Watchers, masker};
 use super::{ephemeral, one_off_file};
-use crate::cluster::{Cluster, Component, OneOff};
+use crate::cluster::{Cluster, Component, Hooks, OneOff};
 use crate::drive::Options;
 use crate::engine::docker::{Attached, DockerEngine};
 use crate::engine::{Engine, ErrorKind, ObservedContainer, labels};
@@ -107,6 +107,8 @@ fn one_off(mut component: Component, args: &Run, cluster: &Cluster) -> Result<Co
     component.restarts_early_exit = false;
     component.completes = false;
     component.connect = None;
+    // They belong to the life of a component.
+    component.hooks = Hooks::default();
     let spec = &mut component.spec;
     let is_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     spec.tty = !args.no_tty && !args.detach && is_terminal;
@@ -115,6 +117,8 @@ fn one_off(mut component: Component, args: &Run, cluster: &Cluster) -> Result<Co
     spec.settings.mac_address = None;
     for attachment in spec.networks.values_mut() {
         attachment.ipv4_address = None;
+        attachment.settings.ipv6_address = None;
+        attachment.settings.mac_address = None;
         if !args.use_aliases {
             attachment.aliases.clear();
         }
@@ -159,6 +163,7 @@ async fn make(
         publish_address: publish_address(session, &cluster.reduced_to(&only), None, engine),
         only: Some(only),
         rebuild: args.build,
+        pull: args.pull.map(Into::into),
         ..basic_options(store, engine)
     };
     super::neon::provide_image(engine, &cluster).await?;

@@ -75,6 +75,7 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
         publish_address: publish_address(session, &cluster, args.making.publish_address, &engine),
         pool: pool(args.making.pool.as_deref())?,
         rebuild: args.making.build,
+        pull: args.making.pull.map(Into::into),
         // With none of them started no replica would ever have its turn.
         replace_at_once: args.at_once || args.no_start,
         remove_orphans: args.making.remove_orphans,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::network::{Network, Volume};
 use super::probes::Probes;
-use crate::compose::{BuildOptions, Settings};
+use crate::compose::{BuildOptions, EndpointSettings, Hooks, PullPolicy, Settings};
 use crate::names::{ClusterName, ComponentName, NetworkKey, ServiceName, VolumeKey};
 
 /// What should run.
@@ -88,6 +88,12 @@ pub struct Component {
     /// It is a one-off container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub one_off: Option<OneOff>,
+    /// When its image is pulled; None: when the engine doesn't have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull: Option<PullPolicy>,
+    /// What is run in it after its start and before its stop.
+    #[serde(default, skip_serializing_if = "Hooks::is_empty")]
+    pub hooks: Hooks,
     /// Hex SHA-256 over everything whose change needs a new container; probes, needs, gates, entries and addresses are not in it.
     pub config_hash: String,
     /// Short digests of its parts (see [`super::config_parts`]): they tell which of them changed.
@@ -201,6 +207,20 @@ pub struct ContainerSpec {
     pub settings: Settings,
 }
 
+impl ContainerSpec {
+    /// The containers, by name, whose network, processes or shared memory this one shares.
+    pub fn namespace_owners(&self) -> impl Iterator<Item = &str> {
+        let modes = [self.network_mode.as_deref(), self.settings.pid.as_deref(), self.settings.ipc.as_deref()];
+        modes.into_iter().flatten().filter_map(|mode| mode.strip_prefix("container:"))
+    }
+
+    /// The same, and those whose volumes it mounts.
+    pub fn owners(&self) -> impl Iterator<Item = &str> {
+        let volumes = self.settings.volumes_from.iter().filter_map(|from| from.split(':').next());
+        self.namespace_owners().chain(volumes)
+    }
+}
+
 /// How a component is on one network.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkAttachment {
@@ -208,6 +228,9 @@ pub struct NetworkAttachment {
     pub aliases: Vec<String>,
     /// Address that the file asks for.
     pub ipv4_address: Option<Ipv4Addr>,
+    /// What else the engine is told.
+    #[serde(default, skip_serializing_if = "EndpointSettings::is_default")]
+    pub settings: EndpointSettings,
 }
 
 /// A published port.
@@ -416,6 +439,9 @@ pub struct Stored {
     /// Time between its stop signal and SIGKILL; None: 10 s.
     #[serde(default)]
     pub stop_grace: Option<Duration>,
+    /// What is run in it after its start and before its stop, but nothing that would tell a secret.
+    #[serde(default, skip_serializing_if = "Hooks::is_empty")]
+    pub hooks: Hooks,
     /// The networks that it belongs on: an engine forgets those that it was taken off.
     #[serde(default)]
     pub networks: BTreeMap<NetworkKey, NetworkAttachment>,
@@ -432,6 +458,7 @@ impl Stored {
             restarts_early_exit: component.restarts_early_exit,
             completes: component.completes,
             stop_grace: component.spec.stop_grace_period,
+            hooks: component.hooks.clone(),
             networks: component.spec.networks.clone(),
         }
     }

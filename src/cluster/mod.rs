@@ -3,6 +3,7 @@
 pub mod component;
 pub mod graph;
 pub mod hash;
+pub mod hostile;
 pub mod network;
 mod part;
 pub mod probes;
@@ -10,7 +11,10 @@ pub mod resolve;
 #[cfg(test)]
 pub(crate) mod sample;
 
-pub use crate::compose::{Blkio, BuildOptions, Device, DeviceRequest, Logging, Settings};
+pub use crate::compose::{
+    Blkio, BuildOptions, Device, DeviceRequest, EndpointSettings, Hook, Hooks, Ipam, Ipv6Pool, Logging, PullPolicy,
+    Settings,
+};
 pub use component::{
     Build, Cluster, Component, ContainerSpec, FileContent, Gate, GateCondition, HostFile, Mount, MountKind,
     NetworkAttachment, OneOff, PortBinding, Protocol, RestartPolicy, StartMode, Stored, Ulimit, VolumeOwner,

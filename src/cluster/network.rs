@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::compose::Ipam;
 use crate::names::{NetworkKey, VolumeKey};
 
 /// A network that the cluster wants.
@@ -29,13 +30,18 @@ pub struct Network {
     pub subnet: Option<String>,
     /// Gateway given by the file.
     pub gateway: Option<String>,
+    /// What else the file says of addresses.
+    #[serde(default, skip_serializing_if = "Ipam::is_default")]
+    pub ipam: Ipam,
 }
 
 impl Network {
-    /// Whether convoke chooses subnet and addresses: networks that it makes with the bridge driver.
+    /// Whether convoke chooses subnet and addresses: networks that it makes with the bridge driver, and whose addresses
+    /// nobody else hands out.
     #[must_use]
     pub fn is_addressed(&self) -> bool {
-        !self.external && self.driver.as_deref().is_none_or(|driver| driver == "bridge")
+        let is_bridge = self.driver.as_deref().is_none_or(|driver| driver == "bridge");
+        !self.external && is_bridge && self.ipam.is_plain_ipv4()
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) fn component(name: &str, networks: &[&str]) -> Component {
         depends_on_label: String::new(),
         boot_hint: None,
         one_off: None,
+        pull: None,
+        hooks: super::Hooks::default(),
         connect: None,
         config_hash: String::new(),
         config_parts: String::new(),
@@ -64,6 +66,7 @@ pub(crate) fn network(key: &str) -> Network {
         labels: BTreeMap::new(),
         subnet: None,
         gateway: None,
+        ipam: crate::cluster::Ipam::default(),
     }
 }
 

@@ -46,6 +46,20 @@ impl Diagnostic {
         Self { severity: Severity::Error, place: None, message: message.into(), hint: None }
     }
 
+    /// Whether the two say the same of one place, for two services.
+    fn is_of_another_service(&self, other: &Self) -> bool {
+        self.place.is_some()
+            && (&self.place, self.severity, &self.hint) == (&other.place, other.severity, &other.hint)
+            && without_service(&self.message).is_some_and(|rest| without_service(&other.message) == Some(rest))
+    }
+
+    fn add_others(&mut self, others: usize) {
+        let services = if others == 1 { "service" } else { "services" };
+        if others > 0 {
+            self.message += &format!(" (and so in {others} more {services})");
+        }
+    }
+
     /// Adds what to do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -53,6 +67,18 @@ impl Diagnostic {
         self
     }
 }
+
+/// A message without the service that it is about, where it begins with that: `services.web.ports …`, `"web" depends …`.
+fn without_service(message: &str) -> Option<&str> {
+    if let Some(rest) = message.strip_prefix("services.") {
+        return rest.find('.').map(|end| &rest[end..]);
+    }
+    let rest = message.strip_prefix('"')?;
+    rest.find('"').map(|end| &rest[end..])
+}
+
+/// Problems of one file that are shown: nobody reads more at once.
+const MOST_SHOWN: usize = 200;
 
 /// Problems, gathered while going on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -120,10 +146,27 @@ impl Diagnostics {
         self.0.extend(kept);
     }
 
-    /// Sorts by place (those without a place first) and drops repetitions.
+    /// Sorts by place (those without a place first) and drops repetitions: what is wrong in one service that others
+    /// extend, or take in by an alias, is said once, with their number.
     pub fn sort(&mut self) {
         self.0.sort_by(|a, b| (&a.place, a.severity, &a.message).cmp(&(&b.place, b.severity, &b.message)));
         self.0.dedup();
+        let mut others = 0;
+        let mut kept: Vec<Diagnostic> = Vec::with_capacity(self.0.len());
+        for next in std::mem::take(&mut self.0) {
+            if kept.last().is_some_and(|last| last.is_of_another_service(&next)) {
+                others += 1;
+                continue;
+            }
+            if let Some(last) = kept.last_mut() {
+                last.add_others(std::mem::take(&mut others));
+            }
+            kept.push(next);
+        }
+        if let Some(last) = kept.last_mut() {
+            last.add_others(others);
+        }
+        self.0 = kept;
     }
 
     /// `value` and the warnings if there is no error among them, else all of them as the error. Sorted either way.
@@ -161,13 +204,16 @@ impl fmt::Display for Diagnostic {
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, diagnostic) in self.0.iter().enumerate() {
+        for (index, diagnostic) in self.0.iter().take(MOST_SHOWN).enumerate() {
             if index > 0 {
                 f.write_str("\n\n")?;
             }
             diagnostic.fmt(f)?;
         }
-        Ok(())
+        match self.0.len().saturating_sub(MOST_SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "\n\nand {more} more"),
+        }
     }
 }
 

@@ -80,8 +80,14 @@ impl Files {
             map.shift_remove("extends");
         }
         own.mark = Mark::None;
+        if !self.admit(complete.values(), &at) {
+            return None;
+        }
         merge_service(&mut complete, own);
-        extension.done.insert(key, complete.clone());
+        // Others extend those on the way to one: only these are asked for again.
+        if !extension.chain.is_empty() {
+            extension.done.insert(key, complete.clone());
+        }
         Some(complete)
     }
 

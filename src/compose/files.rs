@@ -29,6 +29,8 @@ pub(super) struct Files {
     /// Files that were read because another one names them.
     pub(super) reads: Vec<PathBuf>,
     read: usize,
+    /// Values of all files and of what services extend, so far.
+    values: usize,
 }
 
 /// What a file's text depends on besides itself.
@@ -42,7 +44,7 @@ pub(super) struct Scope<'a> {
 
 impl Files {
     pub(super) fn new(raw: bool) -> Self {
-        Self { out: Diagnostics::new(), references: IndexMap::new(), raw, reads: Vec::new(), read: 0 }
+        Self { out: Diagnostics::new(), references: IndexMap::new(), raw, reads: Vec::new(), read: 0, values: 0 }
     }
 
     /// Parses one file. None, with an error noted, if it isn't a mapping.
@@ -53,7 +55,7 @@ impl Files {
         match tree {
             Some(tree) if matches!(tree.kind, Kind::Map(_)) => {
                 hide_secrets(&tree);
-                return Some(tree);
+                return self.admit(tree.values(), &tree.at).then_some(tree);
             }
             Some(tree) if !tree.is_null() => {
                 self.out.error(&tree.at, format!("a Compose file must be a mapping, but this is {}", tree.describe()));
@@ -85,6 +87,20 @@ impl Files {
             }
         }
         combined
+    }
+
+    /// Counts values; false, with an error noted the first time, when there are too many in all.
+    pub(super) fn admit(&mut self, values: usize, at: &Place) -> bool {
+        let before = self.values;
+        self.values = before.saturating_add(values);
+        if self.values <= yaml::MAX_NODES {
+            return true;
+        }
+        if before <= yaml::MAX_NODES {
+            let message = format!("with this the project has more than {} values", yaml::MAX_NODES);
+            self.out.error(at, message);
+        }
+        false
     }
 
     /// Reads a file that another one names at `at`. `what` is the key that names it.

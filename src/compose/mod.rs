@@ -44,5 +44,7 @@ pub use raw_parts::{
     Protocol, Restart, Test, Ulimit,
 };
 pub use references::Reference;
-pub use settings::{Blkio, BuildOptions, Device, DeviceRequest, Logging, Settings};
+pub use settings::{
+    Blkio, BuildOptions, Device, DeviceRequest, EndpointSettings, Hook, Hooks, Ipam, Ipv6Pool, Logging, Settings,
+};
 pub(crate) use suggest::closest;

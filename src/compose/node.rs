@@ -119,6 +119,15 @@ impl Node {
         }
     }
 
+    /// How many values it is made of, itself included.
+    pub(crate) fn values(&self) -> usize {
+        match &self.kind {
+            Kind::Scalar(_) => 1,
+            Kind::List(list) => 1 + list.iter().map(Self::values).sum::<usize>(),
+            Kind::Map(map) => 1 + map.values().map(|entry| entry.value.values()).sum::<usize>(),
+        }
+    }
+
     /// The value of a key, if this is a mapping that has it.
     pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         match &self.kind {

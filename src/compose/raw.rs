@@ -6,12 +6,13 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 
 use super::place::{Place, Spanned};
 use super::raw_parts::{
     Attachment, Dependency, FileRef, Healthcheck, Mount, OwnerRule, Port, ProbeRule, Protocol, Restart, Ulimit,
 };
-use super::settings::{BuildOptions, Settings};
+use super::settings::{BuildOptions, Hooks, Ipam, Settings};
 use crate::names::{ClusterName, NetworkKey, ServiceName, VolumeKey};
 use crate::units::ByteSize;
 
@@ -183,6 +184,10 @@ pub struct Service {
     pub links: Vec<Spanned<String>>,
     /// Names of containers of others: `container[:alias]`.
     pub external_links: Vec<String>,
+    /// Services and containers whose volumes it mounts, as in [`Settings::volumes_from`].
+    pub volumes_from: Vec<Spanned<String>>,
+    /// What is run in its containers around their lives.
+    pub hooks: Hooks,
     /// What goes to the engine as it is.
     pub settings: Settings,
     /// Convoke's own keys.
@@ -190,6 +195,16 @@ pub struct Service {
 }
 
 impl Service {
+    /// The services whose containers have to be there, or to run, before its own can: those whose network, processes or
+    /// shared memory it shares, or whose volumes it mounts.
+    pub fn shares_with(&self) -> impl Iterator<Item = &str> {
+        let mode = self.network_mode.as_ref().map(|mode| mode.value.as_str());
+        let namespaces = [mode, self.settings.pid.as_deref(), self.settings.ipc.as_deref()];
+        let volumes = self.volumes_from.iter().filter(|from| !from.value.starts_with("container:"));
+        let volumes = volumes.filter_map(|from| from.value.split(':').next());
+        namespaces.into_iter().flatten().filter_map(|mode| mode.strip_prefix("service:")).chain(volumes)
+    }
+
     /// A service with nothing set.
     #[must_use]
     pub fn empty(at: Place) -> Self {
@@ -236,6 +251,8 @@ impl Service {
             scale: None,
             links: Vec::new(),
             external_links: Vec::new(),
+            volumes_from: Vec::new(),
+            hooks: Hooks::default(),
             settings: Settings::default(),
             convoke: ServiceConvoke::default(),
         }
@@ -281,7 +298,8 @@ pub struct Build {
 }
 
 /// When an image is pulled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PullPolicy {
     /// Each time.
     Always,
@@ -291,6 +309,8 @@ pub enum PullPolicy {
     Never,
     /// It is built, even if it is there.
     Build,
+    /// When it was pulled longer ago than this (`daily`, `weekly`, `every_12h`).
+    Every(Duration),
 }
 
 /// A network as written.
@@ -316,6 +336,8 @@ pub struct Network {
     pub subnet: Option<Spanned<String>>,
     /// Gateway; only together with a subnet.
     pub gateway: Option<Spanned<Ipv4Addr>>,
+    /// What else is said of addresses.
+    pub ipam: Ipam,
 }
 
 /// A named volume as written.

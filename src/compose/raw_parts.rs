@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::place::{Place, Spanned};
+use super::settings::EndpointSettings;
 use crate::names::VolumeKey;
 use crate::units::ByteSize;
 
@@ -84,6 +85,10 @@ pub struct Attachment {
     pub aliases: Vec<String>,
     /// Fixed address.
     pub ipv4_address: Option<Spanned<Ipv4Addr>>,
+    /// What else the engine is told.
+    pub settings: EndpointSettings,
+    /// Where `ipv6_address` stands.
+    pub ipv6_at: Option<Place>,
 }
 
 /// What is waited for.

@@ -82,6 +82,56 @@ pub struct Settings {
     pub isolation: Option<String>,
     /// Limits of block devices.
     pub blkio: Option<Blkio>,
+    /// Containers whose volumes are mounted: `service[:mode]` or `container:name[:mode]`; resolved, `name[:mode]`.
+    pub volumes_from: Vec<String>,
+}
+
+/// What is run in a container after its start and before its stop.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Hooks {
+    /// After each start by convoke, in this order: it isn't ready before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub post_start: Vec<Hook>,
+    /// Before its stop signal, in this order and within its grace period.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pre_stop: Vec<Hook>,
+}
+
+impl Hooks {
+    /// Whether there is nothing to run.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.post_start.is_empty() && self.pre_stop.is_empty()
+    }
+}
+
+/// A command that is run in a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Hook {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// User; None: the container's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// All privileges.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub privileged: bool,
+    /// Working directory; None: the container's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub working_dir: Option<String>,
+    /// Variables besides the container's.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Hook {
+    /// The command, for people.
+    #[must_use]
+    pub fn line(&self) -> String {
+        self.command.join(" ")
+    }
 }
 
 /// A device of the host.
@@ -158,6 +208,89 @@ pub struct BuildOptions {
 
 impl BuildOptions {
     /// Whether nothing is set.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What the engine is told of a network's addresses, besides the IPv4 subnet and gateway.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ipam {
+    /// Whether it has addresses of IPv4; None: yes.
+    pub enable_ipv4: Option<bool>,
+    /// Whether it has addresses of IPv6; None: not.
+    pub enable_ipv6: Option<bool>,
+    /// Who hands addresses out; None: the engine itself.
+    pub driver: Option<String>,
+    /// That one's options.
+    pub options: BTreeMap<String, String>,
+    /// Part of the IPv4 subnet that dynamic addresses are from.
+    pub ip_range: Option<String>,
+    /// Addresses of it that are somebody else's, by name.
+    pub aux_addresses: BTreeMap<String, String>,
+    /// Its IPv6 subnet, if the file gives one.
+    pub ipv6: Option<Ipv6Pool>,
+}
+
+impl Ipam {
+    /// Whether the file says nothing of it.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether the engine itself hands out IPv4 addresses.
+    #[must_use]
+    pub fn is_plain_ipv4(&self) -> bool {
+        self.enable_ipv4 != Some(false) && self.driver.as_deref().is_none_or(|driver| driver == "default")
+    }
+}
+
+/// The IPv6 addresses of a network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ipv6Pool {
+    /// Subnet in CIDR form.
+    pub subnet: String,
+    /// Gateway; None: the engine's choice.
+    pub gateway: Option<String>,
+    /// Part of it that dynamic addresses are from.
+    pub ip_range: Option<String>,
+    /// Addresses that are somebody else's, by name.
+    pub aux_addresses: BTreeMap<String, String>,
+}
+
+/// What the engine is told of a container's place on a network, besides names and the IPv4 address.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EndpointSettings {
+    /// IPv6 address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_address: Option<std::net::Ipv6Addr>,
+    /// Addresses on the link alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub link_local_ips: Vec<String>,
+    /// Hardware address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mac_address: Option<String>,
+    /// The network driver's options.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub driver_opts: BTreeMap<String, String>,
+    /// Name of the interface inside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interface_name: Option<String>,
+    /// The default gateway is that of the network with the highest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gw_priority: Option<i64>,
+    /// Networks are connected in this order, the highest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i64>,
+}
+
+impl EndpointSettings {
+    /// Whether the file says nothing of it.
     #[must_use]
     pub fn is_default(&self) -> bool {
         *self == Self::default()

@@ -234,6 +234,17 @@ fn the_debug_form_hides_contents() {
 }
 
 #[test]
+fn what_is_wrong_in_a_service_that_others_extend_is_said_once() {
+    let mut text = "services:\n  base:\n    image: i\n    ports: ['70000:80']\n".to_owned();
+    for n in 0..3 {
+        text += &format!("  s{n}: {{ extends: {{ service: base }} }}\n");
+    }
+    let said = said(&text);
+    assert_eq!(said.matches("out of range").count(), 1, "{said}");
+    assert!(said.contains("(and so in 3 more services)"), "{said}");
+}
+
+#[test]
 fn two_thousand_services_load_quickly() {
     let mut text = "services:\n".to_owned();
     for number in 0..2000 {

@@ -17,7 +17,7 @@ const MAX_BYTES: usize = 4 << 20;
 /// Deepest nesting, aliases included.
 const MAX_DEPTH: usize = 64;
 /// Most nodes of a document, aliases counted as often as they are used.
-const MAX_NODES: usize = 250_000;
+pub(super) const MAX_NODES: usize = 50_000;
 
 /// Parses a document. None if it is empty, or so broken that nothing can be said of it; then `out` has the reason.
 pub(crate) fn parse(source: &Arc<SourceText>, out: &mut Diagnostics) -> Option<Node> {
@@ -206,7 +206,7 @@ impl<'a> Composer<'a> {
     fn count(&mut self, nodes: usize, depth: usize, span: &Span) -> Result<(), Stop> {
         self.nodes = self.nodes.saturating_add(nodes);
         if self.nodes > MAX_NODES {
-            return Err(self.stop(span, "the document is too large: more than 250000 values, aliases included"));
+            return Err(self.stop(span, "the document is too large: more than 50000 values, aliases included"));
         }
         if depth > MAX_DEPTH {
             return Err(self.stop(span, "the document is nested too deeply: more than 64 levels"));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::driver::Driver;
+use super::hooks;
 use super::input::Call;
 use super::node::Node;
 use super::recover::Fault;
@@ -237,7 +238,7 @@ impl Driver {
         let grace = node.component.spec.stop_grace_period.unwrap_or(Duration::from_secs(10));
         self.set_busy(name);
         if is_up {
-            self.call(Call::Stop(name.clone(), old.id.clone(), grace));
+            self.call(Call::Stop(name.clone(), old.id.clone(), grace, hooks::pre_stop_of(old)));
         } else {
             self.call(Call::Remove(name.clone(), old.id.clone(), true));
         }
@@ -266,6 +267,7 @@ impl Driver {
         if let Some(node) = self.nodes.get_mut(name) {
             node.baseline = node.container(&id).and_then(|container| container.state.started_at);
             node.started_here = true;
+            node.hooks_due = !node.component.hooks.post_start.is_empty();
         }
         self.set_busy(name);
         self.enter(name, Phase::Starting, None);
@@ -280,7 +282,8 @@ impl Driver {
 
     /// Whether every gate of the component is open.
     pub(super) fn gates_are_open(&self, name: &ComponentName) -> bool {
-        self.closed_gate(name).is_none()
+        let node = self.nodes.get(name);
+        self.closed_gate(name).is_none() && node.is_none_or(|node| self.absent_owner(node).is_none())
     }
 
     /// The first gate that holds the component back.

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::debug;
 
+use super::hooks;
 use super::input::{Call, Done, Input};
 use crate::cluster::Build;
 use crate::engine::{BuildRequest, Engine, EngineError, ErrorKind, ImageInfo, LogLine, LogQuery, Progress, Verb};
@@ -64,7 +65,17 @@ impl<E: Engine> Context<E> {
                 let result = engine.start(&id).await;
                 Done::Started(name, id, result)
             }
-            Call::Stop(name, id, grace) => Done::Changed(name, engine.stop(&id, grace).await),
+            Call::PostStart(name, id, run, all) => {
+                let result = hooks::post_start(engine, &id, &all).await;
+                Done::Hooked(name, run, result)
+            }
+            Call::Stop(name, id, grace, all) => {
+                let (grace, troubles) = hooks::pre_stop(engine, &id, &all, grace).await;
+                for trouble in troubles {
+                    tracing::warn!(component = %name, "{trouble}");
+                }
+                Done::Changed(name, engine.stop(&id, grace).await)
+            }
             Call::Remove(name, id, volumes) => Done::Changed(name, engine.remove(&id, volumes).await),
             Call::Rename(name, id, to) => Done::Changed(name, engine.rename(&id, &to).await),
             Call::Connect(name, id, attach) => {

@@ -161,7 +161,7 @@ pub async fn inflict<E: Engine>(engine: &E, fault: Fault, container: &ObservedCo
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Put it back on a network.
-    Connect(Attach),
+    Connect(Box<Attach>),
     /// Let it go on.
     Unpause,
     /// Start it.
@@ -200,7 +200,7 @@ pub fn cure(
     let mut steps = Vec::new();
     for place in notes.iter().flat_map(|note| &note.networks).chain(home) {
         if !container.host_network && there.insert(&place.network_name) {
-            steps.push(Step::Connect(at_present(place, observed)));
+            steps.push(Step::Connect(Box::new(at_present(place, observed))));
         }
     }
     if container.state.status == Status::Paused {
@@ -259,6 +259,7 @@ fn places(container: &ObservedContainer, observed: &Observed) -> Vec<Attach> {
             network_name: name.clone(),
             address: endpoint.fixed_address,
             aliases: endpoint.aliases.clone(),
+            settings: crate::cluster::EndpointSettings::default(),
             fail_fast: label(labels::CLUSTER).is_some() && network.is_some_and(|network| network.driver == "bridge"),
         })
     };

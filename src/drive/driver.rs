@@ -14,7 +14,7 @@ use super::objects::{NetworkState, VolumeState};
 use super::pace::Budget;
 use super::retry::Retry;
 use super::supervise::Supervision;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, PullPolicy};
 use crate::engine::{EngineError, ErrorKind, Observed, Subnet};
 use crate::event::{Event, EventKind, Outcome, Phase, Stamp};
 use crate::names::{ComponentName, ContainerId, NetworkKey, VolumeKey};
@@ -55,6 +55,8 @@ pub struct Options {
     pub only_make: bool,
     /// Build images that the file says how to build even if they are there.
     pub rebuild: bool,
+    /// When images are pulled, whatever the file says.
+    pub pull: Option<PullPolicy>,
     /// Replace all replicas of a service at once, rather than each when the one before is ready.
     pub replace_at_once: bool,
     /// Remove components that run in the cluster and that it doesn't have.
@@ -99,6 +101,7 @@ impl Default for Options {
             without_others: false,
             only_make: false,
             rebuild: false,
+            pull: None,
             replace_at_once: false,
             remove_orphans: false,
             from_labels: false,
@@ -335,6 +338,7 @@ impl Driver {
             Done::VolumeCreated(key, result) => self.take_volume(&key, result),
             Done::Created(name, result) => self.take_created(&name, result),
             Done::Started(name, id, result) => self.take_started(&name, &id, result),
+            Done::Hooked(name, run, result) => self.take_hooked(&name, run, result),
             Done::Connected(name, id, result) => self.take_connected(&name, &id, result),
             Done::Changed(name, result) => self.take_changed(&name, result),
             Done::SurplusRemoved(id, result) => self.take_surplus_removed(&id, result),

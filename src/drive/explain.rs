@@ -118,6 +118,9 @@ impl Driver {
         if node.phase == Phase::Restarting {
             return Some(Wait::new(node.ends_so_far(), self.unready_needs(node)));
         }
+        if node.is_running && node.hooks_due {
+            return Some(Wait::new("its post_start hooks run".to_owned(), Vec::new()));
+        }
         if node.is_running {
             let mut why = self.why_not_ready(node);
             if node.was_restarted() {
@@ -134,6 +137,10 @@ impl Driver {
         if let Some(gate) = self.closed_gate(name) {
             let why = format!("{}{}", gates::describe(gate), self.phase_of_outsider(&gate.on));
             return Some(Wait { why, on: vec![gate.on.clone()], gate: Some(gates::awaited(gate)) });
+        }
+        if let Some(owner) = self.absent_owner(node) {
+            let why = format!("starts when {owner} runs, whose namespace it shares");
+            return Some(Wait { why, on: vec![owner.clone()], gate: Some(Phase::Started) });
         }
         None
     }

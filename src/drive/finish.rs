@@ -162,7 +162,9 @@ impl Driver {
         let mut asked = BTreeSet::new();
         for name in quoted {
             let Some(node) = self.nodes.get(&name).filter(|node| node.has_run) else { continue };
-            let Some((id, began)) = node.containers.first().map(|c| (c.id.clone(), c.state.started_at)) else { continue };
+            let Some((id, began)) = node.containers.first().map(|c| (c.id.clone(), c.state.started_at)) else {
+                continue;
+            };
             // How the run before ended says more than how this one begins.
             let began = began.filter(|_| !node.is_looping());
             self.call(Call::LogTail(name.clone(), id, began, patience));

@@ -7,9 +7,10 @@ use super::blame::hint_for;
 use super::calls::LOG_LINES;
 use super::driver::{Driver, IMAGE_PATIENCE};
 use super::input::Call;
+use super::node::Node;
 use super::recover::LONGEST_PAUSE;
-use crate::cluster::Component;
-use crate::engine::{EngineError, ErrorKind, ImageInfo, Progress};
+use crate::cluster::{Component, PullPolicy};
+use crate::engine::{EngineError, ErrorKind, ImageInfo, Progress, Verb};
 use crate::event::{EventKind, Outcome};
 use crate::names::ComponentName;
 
@@ -20,6 +21,8 @@ pub(super) enum ImageState {
     Finding,
     /// Not there; nobody needed it so far.
     Missing,
+    /// There, and to be had anew all the same.
+    Stale,
     /// Being pulled or built; last progress at, and the last lines of a build's output.
     Obtaining { progress_at: Duration, said_at: Option<Duration>, last: Option<Progress>, output: VecDeque<String> },
     /// There.
@@ -64,6 +67,7 @@ impl Driver {
         let builds = self.build_of(reference).is_some();
         let next = match result {
             Ok(Some(_)) if rebuild && builds && !obtaining => ImageState::Missing,
+            Ok(Some(info)) if !obtaining && self.is_wanted_anew(reference, &info) => ImageState::Stale,
             Ok(Some(info)) => {
                 let how = if !obtaining {
                     "present"
@@ -105,6 +109,10 @@ impl Driver {
                 let again = if self.options.rebuild { "convoke up --build" } else { "convoke up" };
                 let from = build.context.display();
                 (what, format!("mend what service {service} is built from ({from}), then `{again}`"))
+            }
+            (ErrorKind::ImageMissing, None) if self.is_never_pulled(reference) => {
+                let hint = format!("docker load, docker pull {reference}, or another pull_policy");
+                (format!("image {reference} can't be had: {}", error.message), hint)
             }
             (ErrorKind::ImageMissing | ErrorKind::NotFound, None) => {
                 let hint = "check the image's name and tag; for a private registry: `docker login`";
@@ -149,6 +157,7 @@ impl Driver {
                     None
                 }
                 Some(ImageState::Missing) if self.image_is_needed(&reference) => Some(true),
+                Some(ImageState::Stale) if self.observed.is_some() => Some(true),
                 Some(ImageState::Obtaining { progress_at, .. }) => {
                     let limit = *progress_at + IMAGE_PATIENCE;
                     self.check_image_patience(&reference, limit);
@@ -157,6 +166,7 @@ impl Driver {
                 _ => None,
             };
             match next {
+                Some(true) if self.is_never_pulled(&reference) => self.refuse_to_pull(reference),
                 Some(true) => self.obtain(reference),
                 Some(false) => self.find_again(reference),
                 None => {}
@@ -180,6 +190,37 @@ impl Driver {
         self.images.insert(reference.clone(), state);
         let (service, build) = self.build_of(&reference).map_or((String::new(), None), |(s, b)| (s, Some(b)));
         self.call(Call::ObtainImage { image: reference, build, service });
+    }
+
+    /// What the components say that are made from it, or `--pull`.
+    fn policies(&self, reference: &str) -> impl Iterator<Item = PullPolicy> {
+        let of = |node: &Node| self.options.pull.or(node.component.pull).unwrap_or(PullPolicy::Missing);
+        let selected = self.selected().filter(move |(_, node)| node.component.image == reference);
+        selected.map(move |(_, node)| of(node))
+    }
+
+    /// Whether one that is there is pulled or built once more. What is built isn't pulled.
+    fn is_wanted_anew(&self, reference: &str, info: &ImageInfo) -> bool {
+        let is_built = self.build_of(reference).is_some();
+        let age = self.options.began.zip(info.tagged_at).map(|(now, at)| now.duration_since(at));
+        let is_older = |than: Duration| age.is_none_or(|age| age.unsigned_abs() >= than && age.is_positive());
+        self.policies(reference).any(|policy| match policy {
+            PullPolicy::Build => is_built,
+            PullPolicy::Always => !is_built,
+            PullPolicy::Every(period) => !is_built && is_older(period),
+            PullPolicy::Missing | PullPolicy::Never => false,
+        })
+    }
+
+    fn is_never_pulled(&self, reference: &str) -> bool {
+        self.build_of(reference).is_none() && self.policies(reference).all(|policy| policy == PullPolicy::Never)
+    }
+
+    fn refuse_to_pull(&mut self, reference: String) {
+        let message = "the engine doesn't have it, and it is never pulled (pull_policy)".to_owned();
+        let error = EngineError { verb: Verb::Pull(reference.clone()), kind: ErrorKind::ImageMissing, message };
+        self.images.insert(reference.clone(), ImageState::RetryAt { at: self.now + LONGEST_PAUSE, obtain: false });
+        self.image_failed(&reference, &error, Vec::new());
     }
 
     fn check_image_patience(&mut self, reference: &str, limit: Duration) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::supervise::Order;
-use crate::cluster::{Build, Probe};
+use crate::cluster::{Build, Hook, Probe};
 use crate::engine::{
     Attach, CreateContainer, CreateNetwork, CreateVolume, EngineError, ImageInfo, Observed, ObservedContainer, Progress,
 };
@@ -90,6 +90,8 @@ pub enum Done {
     Created(ComponentName, Result<ContainerId, EngineError>),
     /// [`Call::Start`].
     Started(ComponentName, ContainerId, Result<(), EngineError>),
+    /// [`Call::PostStart`]: what went wrong, for people.
+    Hooked(ComponentName, u64, Result<(), String>),
     /// [`Call::Connect`].
     Connected(ComponentName, ContainerId, Result<(), EngineError>),
     /// [`Call::Stop`], [`Call::Remove`], [`Call::Rename`] or [`Call::Unpause`] of a component's container.
@@ -118,7 +120,7 @@ impl Done {
             | Self::Changed(_, result)
             | Self::TwinRemoved(_, result)
             | Self::SurplusRemoved(_, result) => result.as_ref().err(),
-            Self::LogTail(..) => None,
+            Self::LogTail(..) | Self::Hooked(..) => None,
         }
     }
 }
@@ -184,8 +186,10 @@ pub enum Call {
     Create(Box<CreateContainer>),
     /// Start a container.
     Start(ComponentName, ContainerId),
-    /// Stop a container that will be replaced or started anew.
-    Stop(ComponentName, ContainerId, Duration),
+    /// Run what is to be run after a start, of the component's run with this number.
+    PostStart(ComponentName, ContainerId, u64, Vec<Hook>),
+    /// Stop a container that will be replaced or started anew, after its hooks.
+    Stop(ComponentName, ContainerId, Duration, Vec<Hook>),
     /// Remove a container; its anonymous volumes too if told so.
     Remove(ComponentName, ContainerId, bool),
     /// Give a replacement its name.
@@ -210,6 +214,7 @@ impl Call {
         match self {
             Self::Inspect(name, _)
             | Self::Start(name, _)
+            | Self::PostStart(name, ..)
             | Self::Stop(name, ..)
             | Self::Remove(name, ..)
             | Self::Rename(name, ..)
@@ -233,6 +238,7 @@ impl Call {
             Self::CreateVolume(..) => "create volume",
             Self::Create(_) => "create",
             Self::Start(..) => "start",
+            Self::PostStart(..) => "run hooks",
             Self::Stop(..) => "stop",
             Self::Remove(..) => "remove",
             Self::Rename(..) => "rename",

@@ -26,6 +26,7 @@ mod calls;
 mod drift;
 mod exits;
 mod finish;
+mod hooks;
 mod images;
 mod objects;
 mod observe;

@@ -47,6 +47,8 @@ pub struct Node {
     pub running_since: Duration,
     /// This run of convoke started it.
     pub started_here: bool,
+    /// What is to be run after its start hasn't been run to its end.
+    pub hooks_due: bool,
     /// It ran at some time during this run of convoke.
     pub has_run: bool,
     /// Not before this time is the next call about it made (after a failed one).
@@ -159,6 +161,7 @@ impl Node {
             is_running: false,
             running_since: Duration::ZERO,
             started_here: false,
+            hooks_due: false,
             has_run: false,
             retry_at: Duration::ZERO,
             awaits_list: false,

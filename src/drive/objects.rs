@@ -188,11 +188,13 @@ impl Driver {
             subnet: network.subnet.as_deref().and_then(|text| text.parse().ok()),
             gateway: network.gateway.as_deref().and_then(|text| text.parse().ok()),
             ip_range: None,
+            ipam: network.ipam.clone(),
         };
         if let Some(choice) = request.subnet.and_then(|s| NetworkAddressing::divide(s, request.gateway)) {
             // The file's subnet is shared out the same way: dynamic addresses keep to their part.
             request.gateway = Some(choice.gateway);
-            request.ip_range = Some(choice.ip_range);
+            let own = network.ipam.ip_range.as_deref().and_then(|text| text.parse().ok());
+            request.ip_range = own.or(Some(choice.ip_range));
         }
         let state = self.networks.get(key);
         if let Some(Pick::Again(subnet)) = state.map(|state| state.pick) {

@@ -144,7 +144,15 @@ impl Driver {
 
     fn announce_plan(&mut self, observed: &Observed) {
         let mut plan = diff::plan(&self.cluster, observed, &self.image_ids());
-        plan.actions.retain(|action| self.is_selected(&action.component));
+        // Replicas too many of a selected service aren't selected themselves: nobody wants them.
+        let services: BTreeSet<&str> = self.selected().map(|(_, node)| node.component.service.as_str()).collect();
+        let is_too_many = |name: &ComponentName| {
+            let service = observed.containers.iter().find(|at| at.component == *name);
+            service.and_then(|at| at.label(labels::COMPOSE_SERVICE)).is_some_and(|service| services.contains(service))
+        };
+        plan.actions.retain(|action| {
+            self.is_selected(&action.component) || (action.action == "remove" && is_too_many(&action.component))
+        });
         for orphan in plan.orphans {
             let why = "the file doesn't have it";
             if self.options.remove_orphans {
@@ -469,6 +477,7 @@ impl Node {
             self.run += 1;
         }
         self.is_running = false;
+        self.hooks_due = false;
         self.started_at = None;
         self.live = Track { last: self.live.last.take(), ..Track::default() };
         self.ready = Track { last: self.ready.last.take(), ..Track::default() };

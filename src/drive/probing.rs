@@ -203,7 +203,7 @@ impl Driver {
     pub(super) fn pass_ready(&mut self, name: &ComponentName) {
         let now = self.now;
         let Some(node) = self.nodes.get_mut(name) else { return };
-        if now < node.running_since + node.distrust() {
+        if now < node.running_since + node.distrust() || node.hooks_due {
             // It is asked again, and believed later.
             return;
         }

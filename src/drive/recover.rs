@@ -251,7 +251,8 @@ impl Driver {
         node.care.stopping = true;
         node.busy = true;
         let grace = node.component.spec.stop_grace_period.unwrap_or(Duration::from_secs(10));
-        self.call(Call::Stop(name.clone(), container.id.clone(), grace));
+        let hooks = super::hooks::pre_stop_of(container);
+        self.call(Call::Stop(name.clone(), container.id.clone(), grace, hooks));
     }
 }
 

@@ -19,8 +19,9 @@ impl Driver {
             Ok(id) => {
                 node.failures_in_row = 0;
                 node.tries_in_row = 0;
-                // A list may have shown it first, and that somebody else has started it, or removes it.
-                let is_known = node.container(&id).is_some();
+                // A list may have shown it first, and that somebody else has started it, or removes it. But what it showed
+                // of one that wasn't complete yet is over.
+                let is_known = node.container(&id).is_some_and(|at| !at.name.ends_with(labels::UNFINISHED));
                 // What it looks like is known well enough to start it; the list and the inspection after say the rest.
                 let run = self.options.run.clone();
                 let image_id =
@@ -100,6 +101,7 @@ impl Driver {
                     node.begin_run(now, None);
                     self.enter(name, Phase::Started, None);
                 }
+                self.run_hooks(name, id);
             }
             Err(error) if error.kind == ErrorKind::AddressTaken => self.readdress(name, id, &error),
             Err(error) => {
@@ -108,6 +110,7 @@ impl Driver {
                 node.outage |= error.kind == ErrorKind::Unreachable;
                 // Perhaps over a second network of its network's name, or one that is gone: a list shows it.
                 self.observe_again |= matches!(error.kind, ErrorKind::Conflict | ErrorKind::NotFound);
+                node.hooks_due = false;
                 if node.phase == Phase::Starting {
                     self.enter(name, Phase::Created, None);
                 }
@@ -237,6 +240,7 @@ fn fresh_container(
         created_at: None,
         host_network: false,
         shares_network: None,
+        shares_more: false,
         lost_network: false,
     }
 }

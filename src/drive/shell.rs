@@ -328,7 +328,12 @@ impl<E: Engine, P: Prober> Shell<E, P> {
         let span = info_span!("component", name = call.subject().unwrap_or("cluster"));
         let changes = !matches!(
             call,
-            Call::Observe | Call::Inspect(..) | Call::FindImage(_) | Call::ObtainImage { .. } | Call::LogTail(..)
+            Call::Observe
+                | Call::Inspect(..)
+                | Call::FindImage(_)
+                | Call::ObtainImage { .. }
+                | Call::LogTail(..)
+                | Call::PostStart(..)
         );
         let (cluster, labels) = (self.cluster.clone(), self.labels.clone());
         let task = async move {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::blame::hint_for;
 use super::driver::ENGINE_PATIENCE;
+use super::hooks::{pre_stop, pre_stop_of};
 use super::stop_networks::{Held, HeldBy, MISCOUNTED, remove_network};
 use super::stop_order::Queue;
 use crate::cluster::Stored;
@@ -243,6 +244,11 @@ impl<E: Engine, R: FnMut(Event)> Stopping<'_, E, R> {
             let Some((container, result)) = results.next().await else { break };
             let component = container.component.clone();
             queue.done(&component);
+            let result = result.map(|troubles| {
+                for trouble in troubles {
+                    self.emit(EventKind::Warning { message: format!("{component}: {trouble}") });
+                }
+            });
             match result {
                 Err(error) if matches!(error.kind, ErrorKind::Timeout(_)) => {
                     let hint = "a process that SIGKILL doesn't end waits for the kernel, a disk or a file server: look \
@@ -329,7 +335,7 @@ async fn stop_in_time<E: Engine>(
     engine: &E,
     request: &StopRequest,
     container: &ObservedContainer,
-) -> Result<(), EngineError> {
+) -> Result<Vec<String>, EngineError> {
     let grace = if is_up(container) { grace_in(request, container) } else { Duration::ZERO };
     let limit = grace.saturating_add(END_LIMIT);
     tokio::time::timeout(limit, stop_one(engine, request, container)).await.unwrap_or_else(|_| {
@@ -345,19 +351,29 @@ fn grace_in(request: &StopRequest, container: &ObservedContainer) -> Duration {
     request.grace.unwrap_or_else(|| request.grace_limit.unwrap_or(Duration::MAX).min(grace_of(container)))
 }
 
+/// What went wrong on the way, and kept nothing from being done.
 async fn stop_one<E: Engine>(
     engine: &E,
     request: &StopRequest,
     container: &ObservedContainer,
-) -> Result<(), EngineError> {
+) -> Result<Vec<String>, EngineError> {
+    let mut troubles = Vec::new();
     if is_up(container) {
-        match engine.stop(&container.id, grace_in(request, container)).await {
+        let hooks = pre_stop_of(container);
+        let grace;
+        (grace, troubles) = pre_stop(engine, &container.id, &hooks, grace_in(request, container)).await;
+        match engine.stop(&container.id, grace).await {
             // The engine goes on with it; removing by force does the rest.
-            Err(error) if !request.remove || !error.kind.is_transient() => return ignore_gone(Err(error)),
+            Err(error) if !request.remove || !error.kind.is_transient() => {
+                return ignore_gone(Err(error)).map(|()| troubles);
+            }
             _ => {}
         }
     }
-    if request.remove { ignore_gone(engine.remove(&container.id, true).await) } else { Ok(()) }
+    if request.remove {
+        ignore_gone(engine.remove(&container.id, true).await)?;
+    }
+    Ok(troubles)
 }
 
 pub(super) fn ignore_gone(result: Result<(), EngineError>) -> Result<(), EngineError> {

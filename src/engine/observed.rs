@@ -152,6 +152,8 @@ pub struct ObservedContainer {
     pub host_network: bool,
     /// Id or name of the container whose network it is on.
     pub shares_network: Option<String>,
+    /// It shares processes, shared memory or volumes of other containers.
+    pub shares_more: bool,
     /// It rests, and a network that it was on is gone: the engine can't start it any more. Only a list tells.
     pub lost_network: bool,
 }
@@ -312,6 +314,8 @@ pub struct ImageInfo {
     pub labels: BTreeMap<String, String>,
     /// Bytes.
     pub size: u64,
+    /// When it last got a name here: pulled, built or loaded.
+    pub tagged_at: Option<Timestamp>,
 }
 
 /// Something that happened to a container of the cluster. Only a hint: the container is inspected for the truth.

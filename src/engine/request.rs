@@ -10,7 +10,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Build, ContainerSpec, HealthCheck, HostFile, OneOff, VolumeOwner};
+use crate::cluster::{Build, ContainerSpec, EndpointSettings, HealthCheck, HostFile, Ipam, OneOff, VolumeOwner};
 use crate::names::{ClusterName, ComponentName, NetworkKey};
 
 /// An IPv4 network in CIDR form.
@@ -101,6 +101,8 @@ pub struct CreateNetwork {
     pub gateway: Option<Ipv4Addr>,
     /// Part of the subnet for dynamic addresses; goes with `subnet`.
     pub ip_range: Option<Subnet>,
+    /// What else the file says of addresses.
+    pub ipam: Ipam,
 }
 
 /// A volume to make.
@@ -178,18 +180,29 @@ pub struct Attach {
     pub address: Option<Ipv4Addr>,
     /// Names under which it is found there.
     pub aliases: Vec<String>,
+    /// What else the file says of it.
+    #[serde(default)]
+    pub settings: EndpointSettings,
     /// Set the neighbour retransmission time to 50 ms: a connection to an address with nobody behind it then fails
     /// within 0.2 s rather than 3 s.
     pub fail_fast: bool,
 }
 
 /// A command to run in a container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExecRequest {
     /// Program and arguments.
     pub command: Vec<String>,
     /// Output beyond this many bytes is dropped (from the front).
     pub keep_output: usize,
+    /// User; None: the container's.
+    pub user: Option<String>,
+    /// All privileges.
+    pub privileged: bool,
+    /// Working directory; None: the container's.
+    pub working_dir: Option<String>,
+    /// Variables besides the container's.
+    pub environment: BTreeMap<String, String>,
 }
 
 /// How a command ended.

@@ -64,21 +64,21 @@ impl<'a> Standing<'a> {
     /// Judges `containers`, all of one component. `image_id` is None while the image isn't known.
     #[must_use]
     pub fn judge(component: &Component, image_id: Option<&str>, containers: &'a [ObservedContainer]) -> Self {
-        Self::judge_beside(component, image_id, containers, None)
+        Self::judge_beside(component, image_id, containers, &[])
     }
 
-    /// The same for a component that has to be on the network of the container `owner`, if there is one.
+    /// The same for a component that shares something of the containers `owners`.
     #[must_use]
     pub fn judge_beside(
         component: &Component,
         image_id: Option<&str>,
         containers: &'a [ObservedContainer],
-        owner: Option<&ObservedContainer>,
+        owners: &[&ObservedContainer],
     ) -> Self {
         let mut standing = Self::default();
         let mut fitting: Vec<&ObservedContainer> = Vec::new();
         for container in containers {
-            let elsewhere = owner.is_some_and(|owner| is_elsewhere(container, owner)).then_some(Misfit::Network);
+            let elsewhere = is_elsewhere(container, owners).then_some(Misfit::Network);
             match misfit(component, image_id, container).or(elsewhere) {
                 Some(why) => standing.outdated.push((container, why)),
                 None => fitting.push(container),
@@ -96,10 +96,16 @@ impl<'a> Standing<'a> {
     }
 }
 
-/// Whether the network that the container is on is another container's, be it one that `owner` has replaced.
-fn is_elsewhere(container: &ObservedContainer, owner: &ObservedContainer) -> bool {
+/// Whether what the container shares is another container's, be it one that an owner has replaced. The engine notes the
+/// owner of a network by its id; of the rest it keeps the name, and one that is older than its owner shares what is gone.
+fn is_elsewhere(container: &ObservedContainer, owners: &[&ObservedContainer]) -> bool {
     let shared = container.shares_network.as_deref();
-    shared.is_some_and(|shared| shared != owner.id.as_str() && shared != owner.name)
+    let is_owner = |shared: &str| owners.iter().any(|owner| shared == owner.id.as_str() || shared == owner.name);
+    let is_older = |owner: &&&ObservedContainer| {
+        container.created_at.zip(owner.created_at).is_some_and(|(own, owner)| owner > own)
+    };
+    (!owners.is_empty() && shared.is_some_and(|shared| !is_owner(shared)))
+        || (container.shares_more && owners.iter().any(|owner| is_older(&owner)))
 }
 
 /// Why a container can't stay, if so.

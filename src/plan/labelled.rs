@@ -142,6 +142,8 @@ fn component(
         depends_on_label: text(labels::COMPOSE_DEPENDS_ON).to_owned(),
         boot_hint: None,
         one_off: None,
+        pull: None,
+        hooks: stored.hooks,
         connect: None,
         config_hash: text(labels::CONFIG_HASH).to_owned(),
         config_parts: text(labels::CONFIG_PARTS).to_owned(),
@@ -167,6 +169,7 @@ fn network(observed: &ObservedNetwork) -> Option<(NetworkKey, Network)> {
         labels: BTreeMap::new(),
         subnet: observed.subnet.filter(|_| observed.subnet_configured).map(|subnet| subnet.to_string()),
         gateway: observed.gateway.map(|gateway| gateway.to_string()),
+        ipam: crate::cluster::Ipam::default(),
     };
     Some((key, network))
 }

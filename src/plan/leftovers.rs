@@ -215,6 +215,7 @@ mod tests {
             subnet: None,
             gateway: None,
             ip_range: None,
+            ipam: crate::cluster::Ipam::default(),
         };
         engine.create_network(&request).await.unwrap();
     }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::addresses::Addressing;
 use crate::cluster::{
-    Cluster, Component, GateCondition, HealthCheck, Network, NetworkAttachment, StartMode, Stored, Volume,
+    Cluster, Component, GateCondition, HealthCheck, Hook, Network, NetworkAttachment, StartMode, Stored, Volume,
 };
 use crate::engine::request::joined_paths;
 use crate::engine::{Attach, CreateContainer, CreateVolume, ImageInfo, ObservedContainer, ObservedNetwork, labels};
@@ -126,7 +126,11 @@ pub fn container(
 fn stored(cluster: &Cluster, component: &Component, image: &ImageInfo) -> Stored {
     let mut stored = Stored::of(component);
     stored.probes.health = health_in_force(component, image.health.as_ref()).cloned();
-    stored.probes = stored.probes.without(&Masker::new(&component.secrets));
+    let masker = Masker::new(&component.secrets);
+    stored.probes = stored.probes.without(&masker);
+    let is_open = |hook: &Hook| !serde_json::to_string(hook).is_ok_and(|text| masker.finds(&text));
+    stored.hooks.post_start.retain(is_open);
+    stored.hooks.pre_stop.retain(is_open);
     if cluster.start == StartMode::Together {
         let (gates, waits) = stored.gates.into_iter().partition(|gate| gate.condition == GateCondition::Completed);
         stored.gates = gates;
@@ -174,7 +178,10 @@ pub(super) fn attachments(context: &Context<'_>, component: &Component) -> Vec<A
         let address = addresses.and_then(|all| all.get(key)).copied();
         Some(attachment(context.cluster, component, key, at, context.networks.get(key)?, address))
     };
-    component.spec.networks.iter().filter_map(attach).collect()
+    // The first is the one that the engine takes for the container's own.
+    let mut networks: Vec<(&NetworkKey, &NetworkAttachment)> = component.spec.networks.iter().collect();
+    networks.sort_by_key(|(_, at)| std::cmp::Reverse(at.settings.priority.unwrap_or(0)));
+    networks.into_iter().filter_map(attach).collect()
 }
 
 /// A component's place on one network, under all names that it has there.
@@ -195,6 +202,7 @@ pub fn attachment(
         }
     }
     Attach {
+        settings: attachment.settings.clone(),
         key: key.clone(),
         network_id: network.id.clone(),
         network_name: network.name.clone(),

@@ -61,7 +61,7 @@ impl Execs {
             return Ran::Not(Finding::trouble("too many other checks run"));
         };
         let (done, outcome) = oneshot::channel();
-        let request = ExecRequest { command: command.to_vec(), keep_output: keep };
+        let request = ExecRequest { command: command.to_vec(), keep_output: keep, ..ExecRequest::default() };
         tokio::spawn(to_its_end(engine.clone(), id.clone(), request, limit, (slot, permit), done));
         match timeout(limit, outcome).await {
             Ok(Ok(Ok(outcome))) => Ran::Ended(outcome),

@@ -18,7 +18,7 @@ const SYNTAX_AND_KEYS: &[Case] = &[
     ("an empty file", ""),
     ("unknown key", "services:\n  web:\n    image: nginx\n    enviroment: { A: b }\n"),
     ("unknown key at the top", "servces:\n  web: { image: nginx }\n"),
-    ("a key that isn't supported", "services:\n  web:\n    image: nginx\n    volumes_from: [db]\n"),
+    ("a key that isn't supported", "services:\n  web:\n    image: nginx\n    use_api_socket: true\n"),
     ("wrong type", "services:\n  web:\n    image: nginx\n    ports: 80\n    command: { a: b }\n"),
     ("a wrong duration", "services:\n  web:\n    image: nginx\n    stop_grace_period: 10\n"),
     ("a wrong size", "services:\n  web:\n    image: nginx\n    mem_limit: lots\n"),
@@ -198,4 +198,44 @@ fn convoke(folder: &Path, args: &[&str]) -> Ran {
         .output()
         .unwrap();
     Ran::of(output, begun.elapsed())
+}
+
+/// Whatever a file holds, it takes no more memory than this, in KiB.
+const MOST_MEMORY: u32 = 100 * 1024;
+
+#[test]
+fn no_file_takes_much_memory() {
+    let many = |line: fn(usize) -> String, number| (0..number).map(line).collect::<String>();
+    let alone = "services: { a: { image: i } }\n";
+    let labels =
+        format!("services:\n  a:\n    image: i\n    labels:\n{}", many(|n| format!("      k{n}: v{n}\n"), 49_000));
+    let files = [
+        ("many values", format!("x-a:\n{}{alone}", many(|n| format!("  - {n}\n"), 49_000))),
+        ("labels", labels),
+        ("more values than are read", format!("x-a:\n{}{alone}", many(|n| format!("  - {n}\n"), 300_000))),
+        ("one long line", format!("x-a: \"{}\"\n{alone}", "y".repeat(4_000_000))),
+        (
+            "mistakes on one line",
+            format!("services: {{ a: {{ image: i, {} }} }}\n", many(|n| format!("k{n}: 1, "), 3_000)),
+        ),
+        (
+            "a large service that others extend",
+            format!(
+                "services:\n  b:\n    image: i\n    environment:\n{}{}",
+                many(|n| format!("      K{n}: v\n"), 1000),
+                many(|n| format!("  s{n}: {{ extends: b }}\n"), 900)
+            ),
+        ),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join("compose.yaml"), text).unwrap();
+        let mut command = Command::new("sh");
+        // What the process writes to, its stacks included; reserved addresses don't count.
+        command.args(["-c", &format!("ulimit -d {MOST_MEMORY}; exec \"$0\" config"), env!("CARGO_BIN_EXE_convoke")]);
+        let output = command.current_dir(folder.path()).stdin(Stdio::null()).output().unwrap();
+        let code = output.status.code();
+        assert!(matches!(code, Some(0 | 2)), "{name}: {}, {}", output.status, output.stderr.len());
+        assert!(output.stderr.len() < 20_000_000, "{name}: {} bytes of messages", output.stderr.len());
+    }
 }

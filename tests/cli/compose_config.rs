@@ -186,6 +186,10 @@ volumes: { data: , unused: }
     );
     let raw = lines(&["config", "--no-interpolate"]);
     assert!(raw.contains(&"    image: nginx:${TAG:-1}".to_owned()), "{raw:?}");
+    // A colon inside a reference divides nothing.
+    std::fs::write(path.join("mount.yaml"), "services: { a: { image: i, volumes: ['./${D:?x}:/d'] } }").unwrap();
+    let raw = lines(&["-f", "mount.yaml", "config", "--no-interpolate", "--no-path-resolution"]);
+    assert!(raw.contains(&"        source: ./${D:?x}".to_owned()), "{raw:?}");
     assert!(lines(&["config", "-q"]).is_empty());
     assert!(lines(&["config", "-o", "out.yaml"]).is_empty());
     let written = std::fs::read_to_string(path.join("out.yaml")).unwrap();
@@ -194,11 +198,11 @@ volumes: { data: , unused: }
 
 #[test]
 fn what_isn_t_supported_is_a_warning_where_nothing_is_started() {
-    let text = "services:\n  a:\n    image: i\n    volumes_from: [b]\n  b:\n    image: i\n";
+    let text = "services:\n  a:\n    image: i\n    use_api_socket: true\n  b:\n    image: i\n";
     let folder = folder_with(&[("compose.yaml", text)]);
     let ran = convoke(folder.path(), &["config"]);
-    ran.exits(0).says(&["volumes_from:", "warning: services.a.volumes_from isn't supported yet"]);
-    convoke(folder.path(), &["config", "--resolved"]).exits(2).says(&["error: services.a.volumes_from"]);
+    ran.exits(0).says(&["use_api_socket:", "warning: services.a.use_api_socket isn't supported yet"]);
+    convoke(folder.path(), &["config", "--resolved"]).exits(2).says(&["error: services.a.use_api_socket"]);
     convoke(folder.path(), &["--format", "yaml", "ps"]).exits(2).says(&["only config prints YAML"]);
 }
 

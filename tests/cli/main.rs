@@ -10,6 +10,7 @@
 mod support;
 
 mod addresses;
+mod attributes;
 mod bad_input;
 mod build;
 mod changes;

@@ -162,3 +162,65 @@ fn a_service_on_another_one_s_network_goes_where_that_goes() {
     assert_ne!(cluster.container("side").id, before);
     cluster.ok(&["exec", "side", "probe-target", "check", "--port", "8080"]);
 }
+
+#[test]
+fn hooks_run_and_namespaces_are_shared() {
+    let cluster = TestCluster::new(
+        r#"
+services:
+  owner:
+    image: debian:bookworm-slim
+    init: true
+    command: [sleep, infinity]
+    ipc: shareable
+    volumes: ["/shared", "./out:/out"]
+    post_start:
+      - command: [sh, -c, 'sleep 0.5; echo $$WHO $$(id -u) $$(pwd) >/shared/hook']
+        user: root
+        working_dir: /tmp
+        environment: { WHO: me }
+    pre_stop:
+      - command: sh -c 'echo stopped >>/out/log'
+  sharer:
+    image: debian:bookworm-slim
+    command: [sleep, infinity]
+    pid: service:owner
+    ipc: service:owner
+    volumes_from: [owner]
+x-convoke: { start: together }
+"#,
+    );
+    std::fs::create_dir(cluster.path().join("out")).unwrap();
+    cluster.ok(&["up"]);
+    // It isn't ready before its hooks are done, and it is no job of the hook's to be quick.
+    assert_eq!(cluster.ok(&["exec", "sharer", "cat", "/shared/hook"]).out, "me 0 /tmp\n");
+    for namespace in ["pid", "ipc"] {
+        let of = |component| cluster.ok(&["exec", component, "readlink", &format!("/proc/self/ns/{namespace}")]).out;
+        assert_eq!(of("sharer"), of("owner"));
+    }
+    let log = || std::fs::read_to_string(cluster.path().join("out/log")).unwrap_or_default();
+    cluster.ok(&["restart", "owner"]);
+    assert_eq!(log(), "stopped\n");
+    assert_eq!(cluster.ok(&["exec", "owner", "cat", "/shared/hook"]).out, "me 0 /tmp\n", "known without the file");
+    // Whoever shares is replaced with the owner.
+    let before = cluster.container("sharer").id;
+    cluster.edit("ipc: shareable", "ipc: shareable\n    hostname: other");
+    cluster.ok(&["up"]);
+    assert_ne!(cluster.container("sharer").id, before);
+    assert_eq!(log(), "stopped\nstopped\n", "before it is replaced, too");
+    cluster.edit("[sh, -c, 'sleep 0.5; echo", "[sh, -c, 'echo none; exit 3; echo");
+    cluster.edit("hostname: other", "hostname: another");
+    cluster.run(&["up"]).exits(1).says(&["its post_start hook", "exited with 3: none"]);
+}
+
+#[test]
+fn pull_policies_are_obeyed() {
+    let cluster = TestCluster::new(&format!(
+        "services:\n  web: {{ image: {IMAGE}, pull_policy: never }}\n  \
+         gone: {{ image: convoke-test/gone, pull_policy: never, profiles: [gone] }}\n"
+    ));
+    cluster.ok(&["up"]);
+    cluster.ok(&["pull"]).says(&["is never pulled (pull_policy)"]);
+    cluster.ok(&["pull", "--policy", "missing"]).says(&["is there already"]);
+    cluster.run(&["up", "gone"]).exits(1).says(&["convoke-test/gone can't be had", "it is never pulled (pull_policy)"]);
+}

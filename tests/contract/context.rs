@@ -172,6 +172,7 @@ impl<E: Engine> Cx<E> {
             subnet,
             gateway: subnet.and_then(|subnet| subnet.address(1)),
             ip_range: subnet.map(|subnet| Subnet { base: subnet.address(8).unwrap(), prefix: 29 }),
+            ipam: convoke::cluster::Ipam::default(),
         }
     }
 
@@ -264,6 +265,7 @@ pub(crate) fn attach(network: &Net, address: Option<Ipv4Addr>) -> Attach {
         network_name: network.name.clone(),
         address,
         aliases: Vec::new(),
+        settings: convoke::cluster::EndpointSettings::default(),
         fail_fast: false,
     }
 }

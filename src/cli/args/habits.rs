@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::shared::{Components, Files, Source, Waiting, duration, key_value};
+use super::shared::{Components, Files, PullWhen, Source, Waiting, duration, key_value};
 
 /// `convoke kill`
 #[derive(Debug, Clone, Args)]
@@ -101,6 +101,9 @@ pub struct Pull {
     /// Go on with the others when one can't be had, and don't fail
     #[arg(long)]
     pub ignore_pull_failures: bool,
+    /// When images are pulled, instead of the file's pull_policy; without either, always
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub policy: Option<PullWhen>,
     /// Accepted for habit's sake: what is built is never pulled
     #[arg(long, hide = true)]
     pub ignore_buildable: bool,
@@ -180,6 +183,9 @@ pub struct Run {
     /// Build images even if they are there
     #[arg(long)]
     pub build: bool,
+    /// When images are pulled, instead of the file's pull_policy
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub pull: Option<PullWhen>,
     /// No terminal, even if there is one
     #[arg(short = 'T', long = "no-tty", visible_alias = "no-TTY")]
     pub no_tty: bool,

@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use self::chaos::{Break, Chaos, ChaosVerb};
 pub use self::down::{Down, Gc, Stop, WatchOwner};
 pub use self::habits::{Build, Copy, Events, Images, Kill, List, Pull, Remove, Run, Volumes, Wait};
-pub use self::shared::{Components, Files, OnFailure, Source, Waiting, names_component};
+pub use self::shared::{Components, Files, OnFailure, PullWhen, Source, Waiting, names_component};
 pub use self::show::{Config, Exec, Logs, Port, Render, Report};
 pub use self::up::{Making, Restart, Supervise, Up};
 

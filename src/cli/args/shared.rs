@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use crate::cluster::PullPolicy;
 use crate::names::ComponentName;
 use crate::units::parse_duration;
 
@@ -67,6 +68,28 @@ pub enum OnFailure {
     Keep,
     /// Remove it
     Remove,
+}
+
+/// When images are pulled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PullWhen {
+    /// Each time
+    Always,
+    /// When the engine doesn't have it
+    #[value(alias = "if_not_present")]
+    Missing,
+    /// Never
+    Never,
+}
+
+impl From<PullWhen> for PullPolicy {
+    fn from(when: PullWhen) -> Self {
+        match when {
+            PullWhen::Always => Self::Always,
+            PullWhen::Missing => Self::Missing,
+            PullWhen::Never => Self::Never,
+        }
+    }
 }
 
 pub(in crate::cli) fn key_value(text: &str) -> Result<(String, String), String> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::shared::{Components, Source, Waiting, duration, key_value};
+use super::shared::{Components, PullWhen, Source, Waiting, duration, key_value};
 
 /// How a cluster is made from its description.
 #[derive(Debug, Clone, Args)]
@@ -15,6 +15,9 @@ pub struct Making {
     /// Build images even if they are there
     #[arg(long)]
     pub build: bool,
+    /// When images are pulled, instead of the file's pull_policy
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub pull: Option<PullWhen>,
     /// Remove components that run in the cluster and that the file doesn't have
     #[arg(long)]
     pub remove_orphans: bool,

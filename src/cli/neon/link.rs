@@ -94,7 +94,8 @@ pub(super) fn service<'a>(observed: &'a Observed, name: &str) -> Option<&'a Obse
 
 async fn token(engine: &DockerEngine, container: &ObservedContainer) -> Result<String, CliError> {
     let command = ["/usr/local/bin/convoke", "neon", "control-plane", "--print-token"].map(str::to_owned).to_vec();
-    let outcome = engine.exec(&container.id, &ExecRequest { command, keep_output: 4096 }).await?;
+    let outcome =
+        engine.exec(&container.id, &ExecRequest { command, keep_output: 4096, ..ExecRequest::default() }).await?;
     let said = outcome.output.trim().to_owned();
     if outcome.code == 0 && !said.is_empty() {
         return Ok(said);

@@ -102,13 +102,17 @@ fn components(
             component.secrets.extend(context.options.secrets.iter().cloned());
             component.spec.ports = ports::of_replica(service, index, members.len());
             component.spec.settings.links = links(service, roster);
-            component.spec.network_mode = network_mode(service, roster);
+            component.spec.network_mode = service.network_mode.as_ref().and_then(|mode| namespace(&mode.value, roster));
+            let settings = &mut component.spec.settings;
+            settings.pid = settings.pid.take().and_then(|mode| namespace(&mode, roster));
+            settings.ipc = settings.ipc.take().and_then(|mode| namespace(&mode, roster));
+            settings.volumes_from = volumes_from(service, roster);
             component.config_hash = config_hash(&component);
             component.config_parts = config_parts(&component);
             components.insert(member.name.clone(), component);
         }
     }
-    follow_shared_networks(&mut components);
+    follow_shared(&mut components);
     components
 }
 
@@ -126,35 +130,50 @@ fn links(service: &Service, roster: &Roster) -> Vec<String> {
     links
 }
 
-/// The network of another service is that of its first container.
-fn network_mode(service: &Service, roster: &Roster) -> Option<String> {
-    let mode = &service.network_mode.as_ref()?.value;
-    let Some(other) = mode.strip_prefix("service:") else { return Some(mode.clone()) };
+/// The network, or another namespace, of another service is that of its first container.
+fn namespace(mode: &str, roster: &Roster) -> Option<String> {
+    let Some(other) = mode.strip_prefix("service:") else { return Some(mode.to_owned()) };
     // One that isn't there has been reported, as a dependency.
     Some(format!("container:{}", roster.of(other).first()?.container_name))
 }
 
-/// A container whose network is another's has to be replaced with it: that one's hash becomes a part of its own.
-fn follow_shared_networks(components: &mut BTreeMap<ComponentName, Component>) {
-    let owner = |component: &Component| {
-        let name = component.spec.network_mode.as_ref()?.strip_prefix("container:")?;
-        components.values().find(|other| other.container_name == name)
+/// The containers whose volumes are mounted, by their name in the engine.
+fn volumes_from(service: &Service, roster: &Roster) -> Vec<String> {
+    let container = |from: &str| match from.strip_prefix("container:") {
+        Some(foreign) => Some(foreign.to_owned()),
+        None => {
+            let (other, mode) = from.split_once(':').map_or((from, String::new()), |(s, mode)| (s, format!(":{mode}")));
+            Some(format!("{}{mode}", roster.of(other).first()?.container_name))
+        }
+    };
+    service.volumes_from.iter().filter_map(|from| container(&from.value)).collect()
+}
+
+/// A container that shares something of another's has to be replaced with it: that one's hash becomes a part of its own.
+fn follow_shared(components: &mut BTreeMap<ComponentName, Component>) {
+    let owners = |component: &Component| {
+        let names: Vec<&str> = component.spec.owners().collect();
+        components.values().filter(|other| names.contains(&other.container_name.as_str())).collect::<Vec<_>>()
     };
     let followed = |component: &Component| {
         let mut hash = component.config_hash.clone();
-        let mut next = owner(component);
-        // A circle, which could never start, ends here too.
-        for _ in 0..components.len() {
-            let Some(shared) = next else { break };
+        let mut seen: Vec<&str> = Vec::new();
+        let mut next = owners(component);
+        while let Some(shared) = (!next.is_empty()).then(|| next.remove(0)) {
+            // A circle, which could never start, ends here too.
+            if seen.contains(&shared.name.as_str()) {
+                continue;
+            }
+            seen.push(shared.name.as_str());
             hash = sha256_hex(format!("{hash} {}", shared.config_hash).as_bytes());
-            next = owner(shared);
+            next.extend(owners(shared));
         }
         hash
     };
     let hashes: Vec<String> = components.values().map(followed).collect();
     for (component, hash) in components.values_mut().zip(hashes) {
         if hash != component.config_hash {
-            component.config_parts += &format!(",the container whose network it shares:{}", &hash[..5]);
+            component.config_parts += &format!(",the container that it shares with:{}", &hash[..5]);
             component.config_hash = hash;
         }
     }
@@ -182,6 +201,8 @@ fn component(name: &ServiceName, service: &Service, member: &Member, common: &Co
         depends_on_label: waits.label.clone(),
         boot_hint: service.convoke.boot,
         one_off: None,
+        pull: service.pull_policy,
+        hooks: service.hooks.clone(),
         connect: service.convoke.connect.clone(),
         config_hash: String::new(),
         config_parts: String::new(),

@@ -40,6 +40,9 @@ pub(super) fn resolve(project: &Project, roster: &Roster, problems: &mut Diagnos
             if dependency.condition == Condition::Completed {
                 check_completion(name, target, dependency, &graph, problems);
             }
+            if service.shares_with().any(|other| other == target.as_str()) {
+                check_sharing(name, target, dependency, &graph, problems);
+            }
             if in_cycle || (together && dependency.condition != Condition::Completed) {
                 own.needs.extend(members);
             } else {
@@ -134,6 +137,20 @@ fn check_completion(
     let Some(cycle) = graph.cycle_through(name, target) else { return };
     let message = format!("\"{name}\" waits for \"{target}\" to complete inside the cycle {cycle}");
     let hint = "neither could ever start: use service_healthy or service_started here, or remove an edge of the cycle";
+    problems.push(Diagnostic::error(&dependency.at, message).hint(hint));
+}
+
+/// One whose namespace is another's can't start before it: no cycle can be made of that.
+fn check_sharing(
+    name: &ServiceName,
+    target: &ServiceName,
+    dependency: &Dependency,
+    graph: &Graph<ServiceName>,
+    problems: &mut Diagnostics,
+) {
+    let Some(cycle) = graph.cycle_through(name, target) else { return };
+    let message = format!("\"{name}\" shares something of \"{target}\" inside the cycle {cycle}");
+    let hint = "its container can't start before the other one runs: remove another edge of the cycle";
     problems.push(Diagnostic::error(&dependency.at, message).hint(hint));
 }
 

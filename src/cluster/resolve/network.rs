@@ -33,6 +33,7 @@ pub(super) fn attachments(
     let attach = |attachment: &Attachment| NetworkAttachment {
         aliases: attachment.aliases.clone(),
         ipv4_address: attachment.ipv4_address.as_ref().map(|address| address.value),
+        settings: attachment.settings.clone(),
     };
     networks.iter().map(|(key, attachment)| (key.clone(), attach(attachment))).collect()
 }
@@ -42,6 +43,7 @@ pub(super) fn check_addresses(project: &Project, count: impl Fn(&ServiceName) ->
     let mut owners: BTreeMap<(&NetworkKey, Ipv4Addr), (&ServiceName, &Spanned<Ipv4Addr>)> = BTreeMap::new();
     for (name, service) in &project.services {
         for (key, attachment) in service.networks.iter().flatten() {
+            check_ipv6(project.networks.get(key), key, attachment, problems);
             let Some(address) = &attachment.ipv4_address else { continue };
             if count(name) > 1 {
                 let message = format!("{} containers of \"{name}\" can't have the one address", count(name));
@@ -56,6 +58,22 @@ pub(super) fn check_addresses(project: &Project, count: impl Fn(&ServiceName) ->
             check_address(project.networks.get(key), key, address, problems);
         }
     }
+}
+
+/// The engine takes fixed addresses from a subnet that was given only.
+fn check_ipv6(
+    network: Option<&compose::Network>,
+    key: &NetworkKey,
+    attachment: &Attachment,
+    problems: &mut Diagnostics,
+) {
+    let Some(at) = &attachment.ipv6_at else { return };
+    if network.is_some_and(|network| network.external || network.ipam.ipv6.is_some()) {
+        return;
+    }
+    let message = format!("a fixed IPv6 address needs an IPv6 subnet, and network \"{key}\" has none");
+    let hint = "add enable_ipv6: true and ipam: { config: [{ subnet: fd00:…::/64 }] } to it";
+    problems.push(Diagnostic::error(at, message).hint(hint));
 }
 
 fn check_address(
@@ -123,6 +141,7 @@ fn network(cluster: &ClusterName, key: &NetworkKey, written: Option<&compose::Ne
         labels: written.map(|network| network.labels.clone().into_iter().collect()).unwrap_or_default(),
         subnet: written.and_then(|network| network.subnet.as_ref()).map(|subnet| subnet.value.clone()),
         gateway: written.and_then(|network| network.gateway.as_ref()).map(|gateway| gateway.value.to_string()),
+        ipam: written.map(|network| network.ipam.clone()).unwrap_or_default(),
     }
 }
 

@@ -4,7 +4,7 @@ use super::build::Context;
 use super::files::{self, Files};
 use super::{mounts, network, ports, probes};
 use crate::cluster::{Build, ContainerSpec, HostFile, Probes, RestartPolicy, Ulimit, VolumeOwner};
-use crate::compose::{self, Diagnostic, Diagnostics, PullPolicy, Restart, Service};
+use crate::compose::{self, Diagnostic, Diagnostics, Restart, Service};
 use crate::names::ServiceName;
 
 /// What all components of a service have in common; ports are each one's own.
@@ -27,7 +27,6 @@ pub(super) fn resolve(
     problems: &mut Diagnostics,
 ) -> Common {
     check_labels(name, service, problems);
-    check_pull_policy(name, service, problems);
     check_build(context, service, problems);
     let mut spec = plain(service);
     spec.networks = network::attachments(context.project, service, problems);
@@ -135,15 +134,6 @@ fn check_labels(name: &ServiceName, service: &Service, problems: &mut Diagnostic
             let message = format!("the label {key} of \"{name}\" is convoke's to set");
             problems.push(Diagnostic::error(&service.at, message).hint("rename the label"));
         }
-    }
-}
-
-/// Images are pulled or built when the engine doesn't have them, whatever the policy.
-fn check_pull_policy(name: &ServiceName, service: &Service, problems: &mut Diagnostics) {
-    if service.pull_policy.is_some_and(|policy| policy != PullPolicy::Missing) {
-        let message = format!("the pull_policy of \"{name}\" is ignored");
-        let hint = "an image is pulled or built when the engine doesn't have it; remove the image for a new one";
-        problems.push(Diagnostic::warning(&service.at, message).hint(hint));
     }
 }
 

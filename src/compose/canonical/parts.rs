@@ -150,7 +150,7 @@ pub(super) fn dependency(node: &Node) -> Node {
 pub(super) fn device(node: &Node) -> Node {
     let long = match node.as_text() {
         Some(written) => {
-            let mut parts = written.split(':');
+            let mut parts = at_colons(written).into_iter();
             let source = parts.next().and_then(|part| text(node, part));
             let target = parts.next().and_then(|part| text(node, part));
             mapping(
@@ -169,10 +169,28 @@ pub(super) fn pull_policy(node: &Node) -> Node {
     if node.as_text() == Some("if_not_present") { Node::text(node.at.clone(), "missing") } else { node.clone() }
 }
 
+/// The parts between colons, not those inside a reference to a variable that was left in: `${DIR:-here}:/there`.
+fn at_colons(written: &str) -> Vec<&str> {
+    let (mut parts, mut from, mut depth) = (Vec::new(), 0, 0_usize);
+    for (at, character) in written.char_indices() {
+        match character {
+            '{' if written[..at].ends_with('$') => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            ':' if depth == 0 => {
+                parts.push(&written[from..at]);
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&written[from..]);
+    parts
+}
+
 /// `[source:]target[:options]`.
 pub(super) fn mount(node: &Node) -> Node {
     let Some(written) = node.as_text() else { return node.clone() };
-    let parts: Vec<&str> = written.split(':').collect();
+    let parts = at_colons(written);
     let (source, target, options) = match parts.as_slice() {
         [target] => (None, *target, ""),
         [source, target] => (Some(*source), *target, ""),

@@ -1,6 +1,7 @@
 //! Networks, a service's place on them, and additional hosts entries.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use indexmap::IndexMap;
 
@@ -9,11 +10,17 @@ use super::super::node::{Entry, Kind, Node};
 use super::super::place::{Place, Spanned};
 use super::super::raw::Network;
 use super::super::raw_parts::Attachment;
+use super::super::settings::{EndpointSettings, Ipam, Ipv6Pool};
 use super::fields::{Fields, Reader};
 use crate::names::NetworkKey;
 
-/// Subnet and gateway.
-type Ipam = (Option<Spanned<String>>, Option<Spanned<Ipv4Addr>>);
+/// An entry of `ipam.config`.
+struct Pool {
+    subnet: Spanned<String>,
+    gateway: Option<Spanned<IpAddr>>,
+    ip_range: Option<String>,
+    aux_addresses: BTreeMap<String, String>,
+}
 
 impl Reader {
     /// A top-level network.
@@ -29,6 +36,7 @@ impl Reader {
             labels: IndexMap::new(),
             subnet: None,
             gateway: None,
+            ipam: Ipam::default(),
         };
         if entry.value.is_null() {
             return Some(network);
@@ -41,8 +49,12 @@ impl Reader {
         network.internal = fields.read(self, "internal", Self::boolean).unwrap_or_default();
         network.attachable = fields.read(self, "attachable", Self::boolean).unwrap_or_default();
         network.labels = fields.read_or_default(self, "labels", Self::labels);
-        (network.subnet, network.gateway) = fields.read_or_default(self, "ipam", Self::ipam);
-        fields.finish(self, &["enable_ipv4", "enable_ipv6"]);
+        network.ipam.enable_ipv4 = fields.read(self, "enable_ipv4", Self::boolean);
+        network.ipam.enable_ipv6 = fields.read(self, "enable_ipv6", Self::boolean);
+        if let Some(node) = fields.take("ipam") {
+            self.ipam(node, &fields.path_of("ipam"), &mut network);
+        }
+        fields.finish(self, &[]);
         if network.external {
             self.check_external(entry, &format!("networks.{key}"));
         }
@@ -55,23 +67,15 @@ impl Reader {
         if let Kind::Map(map) = &node.kind {
             for (key, entry) in map {
                 let Some(name) = self.name(key, &entry.key) else { continue };
-                let mut attachment = Attachment { at: entry.key.clone(), aliases: Vec::new(), ipv4_address: None };
+                let mut attachment = attachment(entry.key.clone());
                 if !entry.value.is_null()
                     && let Some(mut fields) = Fields::of(self, &entry.value, format!("{path}.{key}"))
                 {
                     attachment.aliases = fields.read_or_default(self, "aliases", Self::strings);
                     attachment.ipv4_address = fields
                         .read(self, "ipv4_address", |reader, node, path| reader.parsed(node, path, "an IPv4 address"));
-                    let unsupported = [
-                        "driver_opts",
-                        "gw_priority",
-                        "interface_name",
-                        "ipv6_address",
-                        "link_local_ips",
-                        "mac_address",
-                        "priority",
-                    ];
-                    fields.finish(self, &unsupported);
+                    self.endpoint(&mut fields, &mut attachment);
+                    fields.finish(self, &[]);
                 }
                 attachments.insert(name, attachment);
             }
@@ -79,7 +83,7 @@ impl Reader {
         }
         for name in self.names(node, path) {
             let Some(key) = self.name(&name.value, &name.at) else { continue };
-            attachments.insert(key, Attachment { at: name.at, aliases: Vec::new(), ipv4_address: None });
+            attachments.insert(key, attachment(name.at));
         }
         attachments
     }
@@ -116,49 +120,94 @@ impl Reader {
         None
     }
 
-    fn ipam(&mut self, node: &Node, path: &str) -> Ipam {
-        let Some(mut fields) = Fields::of(self, node, path) else { return (None, None) };
-        let driver = fields.read(self, "driver", Self::spanned);
-        if let Some(driver) = driver.filter(|driver| driver.value != "default") {
-            let message = format!("{path}.driver {:?} isn't supported yet", driver.value);
-            self.unsupported(Diagnostic::error(&driver.at, message));
-        }
-        let configs = fields.read_or_default(self, "config", |reader, node, path| {
-            let configs = reader.items(node, path, Self::ipam_config);
-            if configs.len() > 1 {
-                let message = format!("{path}: more than one subnet isn't supported yet");
-                reader.unsupported(Diagnostic::error(&node.at, message));
-            }
-            configs
-        });
-        fields.finish(self, &["options"]);
-        configs.into_iter().next().unwrap_or_default()
+    fn endpoint(&mut self, fields: &mut Fields<'_>, attachment: &mut Attachment) {
+        let ipv6 = fields
+            .read(self, "ipv6_address", |reader, node, path| reader.parsed::<Ipv6Addr>(node, path, "an IPv6 address"));
+        attachment.ipv6_at = ipv6.as_ref().map(|address| address.at.clone());
+        let any = |reader: &mut Self, node: &Node, path: &str| reader.integer(node, path, i64::MIN, i64::MAX);
+        attachment.settings = EndpointSettings {
+            ipv6_address: ipv6.map(|address| address.value),
+            link_local_ips: fields.read_or_default(self, "link_local_ips", Self::strings),
+            mac_address: fields.read(self, "mac_address", Self::optional),
+            driver_opts: fields.read_or_default(self, "driver_opts", Self::labels).into_iter().collect(),
+            interface_name: fields.read(self, "interface_name", Self::optional),
+            gw_priority: fields.read(self, "gw_priority", any),
+            priority: fields.read(self, "priority", any),
+        };
     }
 
-    fn ipam_config(&mut self, node: &Node, path: &str) -> Option<Ipam> {
-        let mut fields = Fields::of(self, node, path)?;
-        let subnet = fields.read(self, "subnet", |reader, node, path| {
-            let subnet = reader.spanned(node, path)?;
-            if is_ipv6_subnet(&subnet.value) {
-                let message = format!("{path}: subnets of IPv6 aren't supported yet");
-                reader.unsupported(Diagnostic::error(&node.at, message));
-                return None;
-            }
-            if !is_subnet(&subnet.value) {
-                let message =
-                    format!("{path} must be an IPv4 subnet such as 10.5.0.0/24, but it is {:?}", subnet.value);
-                reader.out.error(&node.at, message);
-                return None;
-            }
-            Some(subnet)
-        });
-        let gateway = fields.read(self, "gateway", |reader, node, path| reader.parsed(node, path, "an IPv4 address"));
-        fields.finish(self, &["ip_range", "aux_addresses"]);
-        if let Some(gateway) = gateway.as_ref().filter(|_| subnet.is_none()) {
-            self.out.error(&gateway.at, format!("{path} has a gateway but no subnet"));
+    fn ipam(&mut self, node: &Node, path: &str, network: &mut Network) {
+        let Some(mut fields) = Fields::of(self, node, path) else { return };
+        network.ipam.driver = fields.read(self, "driver", Self::filled);
+        let pools = fields.read_or_default(self, "config", |reader, node, path| reader.items(node, path, Self::pool));
+        network.ipam.options = fields.read_or_default(self, "options", Self::labels).into_iter().collect();
+        fields.finish(self, &[]);
+        for pool in pools {
+            self.add_pool(pool, path, network);
         }
-        Some((subnet, gateway))
     }
+
+    fn add_pool(&mut self, pool: Pool, path: &str, network: &mut Network) {
+        let Pool { subnet, gateway, ip_range, aux_addresses } = pool;
+        let is_ipv6 = is_ipv6_subnet(&subnet.value);
+        if let Some(gateway) = gateway.as_ref().filter(|gateway| gateway.value.is_ipv6() != is_ipv6) {
+            let message = format!("{path}: the gateway {} isn't in the subnet {}", gateway.value, subnet.value);
+            self.out.error(&gateway.at, message);
+            return;
+        }
+        let is_second = if is_ipv6 { network.ipam.ipv6.is_some() } else { network.subnet.is_some() };
+        if is_second {
+            let message = format!("{path}: more than one subnet of a kind isn't supported yet");
+            return self.unsupported(Diagnostic::error(&subnet.at, message));
+        }
+        if is_ipv6 {
+            let gateway = gateway.map(|gateway| gateway.value.to_string());
+            network.ipam.ipv6 = Some(Ipv6Pool { subnet: subnet.value, gateway, ip_range, aux_addresses });
+            return;
+        }
+        network.gateway = gateway.and_then(|gateway| match gateway.value {
+            IpAddr::V4(address) => Some(Spanned::new(address, gateway.at)),
+            IpAddr::V6(_) => None,
+        });
+        network.subnet = Some(subnet);
+        network.ipam.ip_range = ip_range;
+        network.ipam.aux_addresses = aux_addresses;
+    }
+
+    /// None, with an error noted, without a subnet: there is nothing that the rest could mean.
+    fn pool(&mut self, node: &Node, path: &str) -> Option<Pool> {
+        let mut fields = Fields::of(self, node, path)?;
+        let subnet = fields.read(self, "subnet", Self::subnet);
+        let gateway =
+            fields.read(self, "gateway", |reader, node, path| reader.parsed::<IpAddr>(node, path, "an IP address"));
+        let ip_range = fields.read(self, "ip_range", Self::subnet);
+        let aux_addresses = fields.read_or_default(self, "aux_addresses", Self::labels).into_iter().collect();
+        let had_subnet = fields.entry("subnet").is_some();
+        fields.finish(self, &[]);
+        if subnet.is_none() && !had_subnet {
+            let rest = gateway.as_ref().map(|at| ("a gateway", at.at.clone()));
+            let rest = rest.or_else(|| ip_range.as_ref().map(|at| ("an ip_range", at.at.clone())));
+            if let Some((what, at)) = rest {
+                self.out.error(&at, format!("{path} has {what} but no subnet"));
+            }
+        }
+        Some(Pool { subnet: subnet?, gateway, ip_range: ip_range.map(|range| range.value), aux_addresses })
+    }
+
+    fn subnet(&mut self, node: &Node, path: &str) -> Option<Spanned<String>> {
+        let subnet = self.spanned(node, path)?;
+        if !is_subnet(&subnet.value) && !is_ipv6_subnet(&subnet.value) {
+            let message =
+                format!("{path} must be a subnet such as 10.5.0.0/24 or fd00:5::/64, but it is {:?}", subnet.value);
+            self.out.error(&node.at, message);
+            return None;
+        }
+        Some(subnet)
+    }
+}
+
+fn attachment(at: Place) -> Attachment {
+    Attachment { at, aliases: Vec::new(), ipv4_address: None, settings: EndpointSettings::default(), ipv6_at: None }
 }
 
 fn is_ipv6_subnet(text: &str) -> bool {

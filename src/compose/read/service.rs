@@ -1,5 +1,8 @@
 //! A service's mapping.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use indexmap::IndexMap;
 
 use super::super::diagnostic::Diagnostic;
@@ -7,13 +10,12 @@ use super::super::node::{Kind, Node};
 use super::super::place::{Place, Spanned};
 use super::super::raw::{Build, PullPolicy, Service};
 use super::super::raw_parts::{Condition, Dependency, Restart, Ulimit};
-use super::super::settings::BuildOptions;
+use super::super::settings::{BuildOptions, Hook};
 use super::fields::{Fields, Reader};
 use crate::names::ServiceName;
 
 /// Keys that the Compose specification has for services and that aren't read yet.
-const UNSUPPORTED: &[&str] =
-    &["credential_spec", "models", "post_start", "pre_stop", "provider", "use_api_socket", "volumes_from"];
+const UNSUPPORTED: &[&str] = &["credential_spec", "models", "provider", "use_api_socket"];
 
 impl Reader {
     /// The service `name`, whose key stands at `at`.
@@ -33,7 +35,8 @@ impl Reader {
         // Last: `deploy` says again, or instead, what the others do.
         self.resources(&mut fields, &mut service);
         service.convoke = fields.read_or_default(self, "x-convoke", Self::service_convoke);
-        add_implied_dependencies(&mut service);
+        let namespace_at = ["pid", "ipc"].into_iter().find_map(|key| Some(fields.entry(key)?.value.at.clone()));
+        add_implied_dependencies(&mut service, namespace_at);
         let sourceless = fields.take("image").is_none() && fields.take("build").is_none();
         // An unknown key may be a mistyped `image`.
         if !fields.finish(self, UNSUPPORTED) && sourceless && !is_incomplete {
@@ -53,6 +56,52 @@ impl Reader {
             self.out.push(Diagnostic::error(&node.at, message).hint(hint));
         }
         valid.then_some(name)
+    }
+
+    /// `service[:mode]` or `container:name[:mode]`.
+    fn volumes_from(&mut self, node: &Node, path: &str) -> Option<Spanned<String>> {
+        let from = self.spanned(node, path)?;
+        let parts: Vec<&str> = from.value.split(':').collect();
+        let (owner, mode) = match parts.as_slice() {
+            ["container", name] => (*name, None),
+            ["container", name, mode] => (*name, Some(*mode)),
+            [service] => (*service, None),
+            [service, mode] => (*service, Some(*mode)),
+            _ => ("", None),
+        };
+        if owner.is_empty() || mode.is_some_and(|mode| !matches!(mode, "ro" | "rw")) {
+            let message = format!("{path}: {:?} is not service, service:ro or container:name", from.value);
+            self.out.error(&node.at, message);
+            return None;
+        }
+        if parts[0] != "container" {
+            self.name::<ServiceName>(owner, &node.at)?;
+        }
+        Some(from)
+    }
+
+    /// A command to run in the container.
+    fn hook(&mut self, node: &Node, path: &str) -> Option<Hook> {
+        let mut fields = Fields::of(self, node, path)?;
+        let command = fields.read(self, "command", Self::command);
+        let hook = Hook {
+            command: command.map(|command| command.value).unwrap_or_default(),
+            user: fields.read(self, "user", |reader, node, path| reader.scalar(node, path).map(str::to_owned)),
+            privileged: fields.read_or_default(self, "privileged", Self::boolean_or_false),
+            working_dir: fields.read(self, "working_dir", Self::optional),
+            environment: fields.take("environment").map_or_else(BTreeMap::new, |environment| {
+                let all = self.environment(None, Some(environment), path);
+                all.into_iter().filter_map(|(key, value)| Some((key, value.value?))).collect()
+            }),
+        };
+        let is_complete = fields.finish(self, &[]);
+        if hook.command.is_empty() {
+            if !is_complete {
+                self.out.error(&node.at, format!("{path} has no command"));
+            }
+            return None;
+        }
+        Some(hook)
     }
 
     /// `service[:alias]`.
@@ -125,6 +174,8 @@ impl Reader {
         service.mounts = fields.read_or_default(self, "volumes", Self::mounts);
         service.mounts.extend(fields.read_or_default(self, "tmpfs", Self::tmpfs));
         self.check_mount_targets(&service.mounts);
+        service.volumes_from = fields
+            .read_or_default(self, "volumes_from", |reader, node, path| reader.items(node, path, Self::volumes_from));
         service.configs = fields.read_or_default(self, "configs", Self::file_refs);
         service.secrets = fields.read_or_default(self, "secrets", Self::file_refs);
         service.read_only = fields.read(self, "read_only", |reader, node, path| {
@@ -157,6 +208,10 @@ impl Reader {
         service.stop_signal =
             fields.read(self, "stop_signal", |reader, node, path| reader.scalar(node, path).map(str::to_owned));
         service.stop_grace_period = fields.read(self, "stop_grace_period", Self::duration);
+        service.hooks.post_start =
+            fields.read_or_default(self, "post_start", |reader, node, path| reader.items(node, path, Self::hook));
+        service.hooks.pre_stop =
+            fields.read_or_default(self, "pre_stop", |reader, node, path| reader.items(node, path, Self::hook));
     }
 
     fn boolean_or_false(&mut self, node: &Node, path: &str) -> bool {
@@ -232,14 +287,16 @@ impl Reader {
             "missing" | "if_not_present" => Some(PullPolicy::Missing),
             "never" => Some(PullPolicy::Never),
             "build" => Some(PullPolicy::Build),
-            "daily" | "weekly" => {
-                self.unsupported(Diagnostic::error(&node.at, format!("{path}: {text:?} isn't supported yet")));
-                None
-            }
-            _ => {
-                let diagnostic = Diagnostic::error(&node.at, format!("{path}: {text:?} is not a pull policy"));
-                self.out.push(diagnostic.hint("there are always, missing, never and build"));
-                None
+            "daily" => Some(PullPolicy::Every(DAY)),
+            "weekly" => Some(PullPolicy::Every(7 * DAY)),
+            other => {
+                let every = other.strip_prefix("every_").and_then(weeks_and_days);
+                if every.is_none() {
+                    let diagnostic = Diagnostic::error(&node.at, format!("{path}: {text:?} is not a pull policy"));
+                    let hint = "there are always, missing, never, build, daily, weekly and every_12h";
+                    self.out.push(diagnostic.hint(hint));
+                }
+                every.map(PullPolicy::Every)
             }
         }
     }
@@ -307,16 +364,34 @@ impl Reader {
 }
 
 /// What a service's other keys say about what it needs to run.
-fn add_implied_dependencies(service: &mut Service) {
-    let mode = service.network_mode.iter().filter_map(|mode| {
-        let other = mode.value.strip_prefix("service:")?;
-        Some((other, &mode.at))
-    });
-    let links = service.links.iter().map(|link| (link.value.split(':').next().unwrap_or_default(), &link.at));
-    for (other, at) in mode.chain(links) {
-        let dependency = Dependency { at: at.clone(), condition: Condition::Started, required: true, restart: true };
+fn add_implied_dependencies(service: &mut Service, namespace_at: Option<Place>) {
+    let mode = service.network_mode.as_ref().map(|mode| mode.at.clone());
+    let volumes = service.volumes_from.first().map(|from| from.at.clone());
+    let shared_at = mode.or(namespace_at).or(volumes).unwrap_or_else(|| service.at.clone());
+    let shared: Vec<(String, Place)> =
+        service.shares_with().map(|other| (other.to_owned(), shared_at.clone())).collect();
+    let link = |link: &Spanned<String>| (link.value.split(':').next().unwrap_or_default().to_owned(), link.at.clone());
+    let links: Vec<(String, Place)> = service.links.iter().map(link).collect();
+    for (other, at) in shared.into_iter().chain(links) {
+        let dependency = Dependency { at, condition: Condition::Started, required: true, restart: true };
         if let Ok(other) = other.parse() {
             service.depends_on.entry(other).or_insert(dependency);
         }
     }
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A duration that may also have weeks and days: `1w2d12h`.
+fn weeks_and_days(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut sum = Duration::ZERO;
+    for (unit, length) in [('w', 7 * DAY), ('d', DAY)] {
+        if let Some((count, after)) = rest.split_once(unit) {
+            sum = sum.checked_add(length.checked_mul(count.parse().ok()?)?)?;
+            rest = after;
+        }
+    }
+    let more = if rest.is_empty() { Duration::ZERO } else { crate::units::parse_duration(rest).ok()? };
+    sum.checked_add(more).filter(|sum| !sum.is_zero())
 }

@@ -9,6 +9,7 @@ use super::super::raw::Service;
 use super::super::raw_parts::Restart;
 use super::super::settings::{Blkio, BuildOptions, Device, DeviceRequest, Logging, Settings};
 use super::fields::{Fields, Reader};
+use crate::names::ServiceName;
 
 impl Reader {
     /// The keys of a service that go to the engine as they are.
@@ -33,7 +34,7 @@ impl Reader {
         settings.group_add = fields.read_or_default(self, "group_add", Self::scalars);
         settings.pid = fields.read(self, "pid", Self::namespace);
         settings.ipc = fields.read(self, "ipc", Self::namespace);
-        settings.uts = fields.read(self, "uts", Self::namespace);
+        settings.uts = fields.read(self, "uts", Self::host_names);
         settings.userns_mode = fields.read(self, "userns_mode", Self::optional);
         settings.cgroup = fields.read(self, "cgroup", |reader, node, path| {
             let mode = reader.optional(node, path)?;
@@ -211,12 +212,21 @@ impl Reader {
         self.out.push(Diagnostic::warning(at, format!("{path} is ignored")).hint(why));
     }
 
-    /// `host` and the like; another container's or service's namespace would have to be there before the create.
+    /// `host` and the like, `service:NAME` or `container:NAME`.
     fn namespace(&mut self, node: &Node, path: &str) -> Option<String> {
         let mode = self.optional(node, path)?;
-        if let Some((kind @ ("service" | "container"), _)) = mode.split_once(':') {
-            let message = format!("{path}: sharing a namespace of a {kind} isn't supported yet");
-            self.unsupported(Diagnostic::error(&node.at, message));
+        if let Some(("service", other)) = mode.split_once(':') {
+            self.name::<ServiceName>(other, &node.at)?;
+        }
+        Some(mode)
+    }
+
+    /// The engine knows its own host names, or the host's.
+    fn host_names(&mut self, node: &Node, path: &str) -> Option<String> {
+        let mode = self.optional(node, path)?;
+        if mode != "host" {
+            let diagnostic = Diagnostic::error(&node.at, format!("{path} must be \"host\", but it is {mode:?}"));
+            self.out.push(diagnostic.hint("engines share host names with the host only"));
             return None;
         }
         Some(mode)

@@ -361,7 +361,7 @@ fn limits() {
         let aliases = vec![format!("*x{}", level - 1); 10].join(", ");
         bomb += &format!("x{level}: &x{level} [{aliases}]\n");
     }
-    assert_eq!(said(&bomb), "the document is too large: more than 250000 values, aliases included");
+    assert_eq!(said(&bomb), "the document is too large: more than 50000 values, aliases included");
     let mut deep = "x0: &x0 [a]\n".to_owned();
     for level in 1..80 {
         deep += &format!("x{level}: &x{level} [*x{}]\n", level - 1);

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn values_out_of_range() {
-    insta::assert_snapshot!(said("services:\n  web:\n    image: i\n    ports: ['70000:80', 'x', '8000-8002:8-9', {target: 0, published: 99999}, {published: 80}]\n    expose: [0]\n    scale: -1\n    shm_size: big\n    stop_grace_period: 5 minutes\n    restart: sometimes\n    healthcheck: { interval: 0s, retries: 0, timeout: fast, test: [pg_isready] }\n    networks: { a: { ipv4_address: 300.1.1.1 } }\n    extra_hosts: [nothing, 'a=b']\n    pull_policy: daily\n    container_name: a/b\n    command: \"it's\"\nnetworks:\n  a: { ipam: { config: [{ subnet: 10.0.0.1/24 }] } }\n  'b c': {}\n  c: { external: true, driver: bridge }\n"), @r#"
+    insta::assert_snapshot!(said("services:\n  web:\n    image: i\n    ports: ['70000:80', 'x', '8000-8002:8-9', {target: 0, published: 99999}, {published: 80}]\n    expose: [0]\n    scale: -1\n    shm_size: big\n    stop_grace_period: 5 minutes\n    restart: sometimes\n    healthcheck: { interval: 0s, retries: 0, timeout: fast, test: [pg_isready] }\n    networks: { a: { ipv4_address: 300.1.1.1 } }\n    extra_hosts: [nothing, 'a=b']\n    pull_policy: hourly\n    container_name: a/b\n    command: \"it's\"\nnetworks:\n  a: { ipam: { config: [{ subnet: 10.0.0.1/24 }] } }\n  'b c': {}\n  c: { external: true, driver: bridge }\n"), @r#"
     error: services.web.ports[0]: port 70000 is out of range; ports go from 1 to 65535
      --> compose.yaml:4:13
       |
@@ -116,11 +116,12 @@ fn values_out_of_range() {
     12 |     extra_hosts: [nothing, 'a=b']
        |                            ^^^^^
 
-    error: services.web.pull_policy: "daily" isn't supported yet
+    error: services.web.pull_policy: "hourly" is not a pull policy
       --> compose.yaml:13:18
        |
-    13 |     pull_policy: daily
-       |                  ^^^^^
+    13 |     pull_policy: hourly
+       |                  ^^^^^^
+       = help: there are always, missing, never, build, daily, weekly and every_12h
 
     error: services.web.container_name: "a/b" is not a container name
       --> compose.yaml:14:21
@@ -135,7 +136,7 @@ fn values_out_of_range() {
     15 |     command: "it's"
        |              ^^^^^^
 
-    error: networks.a.ipam.config[0].subnet must be an IPv4 subnet such as 10.5.0.0/24, but it is "10.0.0.1/24"
+    error: networks.a.ipam.config[0].subnet must be a subnet such as 10.5.0.0/24 or fd00:5::/64, but it is "10.0.0.1/24"
       --> compose.yaml:17:35
        |
     17 |   a: { ipam: { config: [{ subnet: 10.0.0.1/24 }] } }

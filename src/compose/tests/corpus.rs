@@ -140,8 +140,8 @@ services:
         protocol: tcp
     volumes:
       - type: bind
-        source: /demo/${D
-        target: "?dir}"
+        source: /demo/${D:?dir}
+        target: /d
         bind:
           create_host_path: true
   b:

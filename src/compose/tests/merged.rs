@@ -79,3 +79,77 @@ fn problems_of_all_files_are_reported_with_their_file() {
         problems.unwrap_err().iter().map(|problem| problem.place.clone().unwrap().to_string()).collect();
     assert_eq!(places, ["compose.yaml:1:18", "over.yaml:1:28"]);
 }
+
+mod associative {
+    use proptest::prelude::*;
+
+    use super::super::super::merge::merge;
+    use super::super::super::node::Node;
+    use super::super::super::place::SourceText;
+    use super::super::super::yaml;
+    use super::super::*;
+
+    fn tree(text: &str) -> Node {
+        let mut out = Diagnostics::new();
+        let tree = yaml::parse(&SourceText::new("test", text), &mut out);
+        assert!(out.is_empty(), "{out}\n{text}");
+        tree.unwrap()
+    }
+
+    fn over(mut base: Node, over: Node) -> Node {
+        merge(&mut base, over);
+        base
+    }
+
+    /// Lines of a service, some of those whose merging the specification describes, in short and long forms.
+    fn service() -> impl Strategy<Value = String> {
+        let word = || "[a-d]";
+        let texts = || prop::collection::vec(word(), 0..3).prop_map(|all| format!("[{}]", all.join(", ")));
+        let pairs = || {
+            let map = prop::collection::btree_map(word(), "[x-z]", 0..3);
+            (map, any::<bool>()).prop_map(|(map, as_list)| {
+                let (open, between, close) = if as_list { ("[", "=", "]") } else { ("{", ": ", "}") };
+                let all: Vec<String> = map.iter().map(|(key, value)| format!("{key}{between}{value}")).collect();
+                format!("{open}{}{close}", all.join(", "))
+            })
+        };
+        let ports = || {
+            let port = ("8[0-2]", "9[0-2]").prop_map(|(target, published)| {
+                format!("{{ target: {target}, published: \"{published}\", protocol: tcp }}")
+            });
+            prop::collection::vec(port, 0..3).prop_map(|all| format!("[{}]", all.join(", ")))
+        };
+        let mounts = || {
+            let mount = (word(), word()).prop_map(|(source, target)| format!("\"{source}:/{target}\""));
+            prop::collection::vec(mount, 0..3).prop_map(|all| format!("[{}]", all.join(", ")))
+        };
+        let line = prop_oneof![
+            word().prop_map(|image| format!("image: {image}")),
+            texts().prop_map(|all| format!("command: {all}")),
+            pairs().prop_map(|all| format!("environment: {all}")),
+            pairs().prop_map(|all| format!("labels: {all}")),
+            texts().prop_map(|all| format!("dns: {all}")),
+            texts().prop_map(|all| format!("cap_add: {all}")),
+            texts().prop_map(|all| format!("depends_on: {all}")),
+            ports().prop_map(|all| format!("ports: {all}")),
+            mounts().prop_map(|all| format!("volumes: {all}")),
+            pairs().prop_map(|all| format!("build: {{ context: ., args: {all} }}")),
+            word().prop_map(|context| format!("build: {context}")),
+        ];
+        prop::collection::btree_map("[0-4]", line, 0..5).prop_map(|lines| {
+            let mut seen = std::collections::BTreeSet::new();
+            let key = |line: &String| line.split(':').next().unwrap_or_default().to_owned();
+            let lines: Vec<String> = lines.into_values().filter(|line| seen.insert(key(line))).collect();
+            format!("services: {{ web: {{ {} }} }}", lines.join(", "))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn it_does_not_matter_which_two_files_are_merged_first(a in service(), b in service(), c in service()) {
+            let left = over(over(tree(&a), tree(&b)), tree(&c));
+            let right = over(tree(&a), over(tree(&b), tree(&c)));
+            prop_assert!(left.says_the_same(&right), "{a}\n{b}\n{c}\n{left:?}\n{right:?}");
+        }
+    }
+}

@@ -285,6 +285,7 @@ pub(super) fn create_request(component: &Component, network_id: &str) -> CreateC
             network_name: "test_default".into(),
             address: None,
             aliases: vec![],
+            settings: crate::cluster::EndpointSettings::default(),
             fail_fast: true,
         }],
         volumes: BTreeMap::new(),

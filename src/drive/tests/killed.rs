@@ -116,6 +116,7 @@ async fn a_second_network_of_one_name_goes() {
         subnet: None,
         gateway: None,
         ip_range: None,
+        ipam: crate::cluster::Ipam::default(),
     };
     // Two that a killed convoke left, and then one that comes while the cluster runs.
     engine.create_network(&second).await.unwrap();

@@ -364,6 +364,7 @@ async fn a_second_network_of_the_same_name_does_not_split_the_cluster() {
         subnet: None,
         gateway: None,
         ip_range: None,
+        ipam: crate::cluster::Ipam::default(),
     };
     engine.create_network(&twin).await.unwrap();
     up(&engine, &cluster([http("a"), http("b")])).await.is(Outcome::Ready);

@@ -24,6 +24,7 @@ use bollard::models::{EndpointIpamConfig, EndpointSettings};
 use super::connect::ApiVersion;
 use crate::engine::request::{Attach, CreateContainer};
 
+const INTERFACE_NAME: &str = "com.docker.network.endpoint.ifname";
 const ENDPOINT_SYSCTLS: &str = "com.docker.network.endpoint.sysctls";
 /// What is set of `net.ipv4.neigh.<interface>.`: in what steps an absent peer is asked for, for how long an answer is
 /// good, and how long a doubtful one is used before it is asked again.
@@ -38,18 +39,52 @@ pub(super) fn split(networks: &[Attach], api: ApiVersion) -> (&[Attach], &[Attac
 
 /// One attachment as the engine wants it.
 pub(super) fn endpoint(attach: &Attach, api: ApiVersion) -> EndpointSettings {
-    let address = attach
-        .address
-        .map(|address| EndpointIpamConfig { ipv4_address: Some(address.to_string()), ..Default::default() });
-    let fail_fast = (attach.fail_fast && api >= ApiVersion::ENDPOINT_SYSCTLS).then(|| {
-        let settings: Vec<_> = neighbours("IFNAME").map(|(key, value)| format!("{key}={value}")).collect();
-        HashMap::from([(ENDPOINT_SYSCTLS.to_owned(), settings.join(","))])
+    let said = &attach.settings;
+    let link_local = (!said.link_local_ips.is_empty()).then(|| said.link_local_ips.clone());
+    let is_addressed = attach.address.is_some() || said.ipv6_address.is_some() || link_local.is_some();
+    let addresses = is_addressed.then(|| EndpointIpamConfig {
+        ipv4_address: attach.address.map(|address| address.to_string()),
+        ipv6_address: said.ipv6_address.map(|address| address.to_string()),
+        link_local_ips: link_local,
     });
     EndpointSettings {
-        ipam_config: address,
+        ipam_config: addresses,
         aliases: Some(attach.aliases.clone()),
-        driver_opts: fail_fast,
+        mac_address: said.mac_address.clone(),
+        gw_priority: said.gw_priority,
+        driver_opts: driver_opts(attach, api),
         ..Default::default()
+    }
+}
+
+fn driver_opts(attach: &Attach, api: ApiVersion) -> Option<HashMap<String, String>> {
+    let mut options: HashMap<String, String> = attach.settings.driver_opts.clone().into_iter().collect();
+    if attach.fail_fast && api >= ApiVersion::ENDPOINT_SYSCTLS {
+        let own = options.remove(ENDPOINT_SYSCTLS);
+        let settings = neighbours("IFNAME").map(|(key, value)| format!("{key}={value}"));
+        // The file's own come last, and win.
+        let all: Vec<String> = settings.chain(own).collect();
+        options.insert(ENDPOINT_SYSCTLS.to_owned(), all.join(","));
+    }
+    if let Some(name) = &attach.settings.interface_name {
+        options.insert(INTERFACE_NAME.to_owned(), name.clone());
+    }
+    (!options.is_empty()).then_some(options)
+}
+
+/// What the file asks of an attachment and an engine of this version can't do.
+pub(super) fn check(attach: &Attach, api: ApiVersion) -> Result<(), String> {
+    let said = &attach.settings;
+    let wanted = [
+        ("mac_address", said.mac_address.is_some(), ApiVersion::MANY_NETWORKS, "1.44"),
+        ("gw_priority", said.gw_priority.is_some(), ApiVersion::new(1, 48), "1.48"),
+        ("interface_name", said.interface_name.is_some(), ApiVersion::new(1, 49), "1.49"),
+    ];
+    match wanted.into_iter().find(|(_, is_said, needed, _)| *is_said && api < *needed) {
+        Some((key, _, _, needed)) => {
+            Err(format!("{key} on network {} needs an engine of API {needed} or newer", attach.key))
+        }
+        None => Ok(()),
     }
 }
 
@@ -59,7 +94,7 @@ pub(super) fn endpoint_of(attach: &Attach, request: &CreateContainer, api: ApiVe
     let is_first = request.networks.first().is_some_and(|first| first.key == attach.key);
     EndpointSettings {
         links: (!settings.links.is_empty()).then(|| settings.links.clone()),
-        mac_address: settings.mac_address.clone().filter(|_| is_first),
+        mac_address: attach.settings.mac_address.clone().or(settings.mac_address.clone().filter(|_| is_first)),
         ..endpoint(attach, api)
     }
 }
@@ -95,6 +130,7 @@ mod tests {
             network_id: format!("id-{name}"),
             network_name: format!("shop_{name}"),
             address: Some([10, 231, 0, 2].into()),
+            settings: crate::cluster::EndpointSettings::default(),
             aliases: vec!["web".into()],
             fail_fast,
         }

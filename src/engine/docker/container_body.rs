@@ -24,6 +24,7 @@ pub(super) fn body(request: &CreateContainer, api: ApiVersion) -> Result<Contain
     let endpoints: HashMap<_, _> =
         first.iter().map(|one| (one.network_name.clone(), attach::endpoint_of(one, request, api))).collect();
     let settings = &spec.settings;
+    request.networks.iter().try_for_each(|one| attach::check(one, api))?;
     if settings.mac_address.is_some() && api < ApiVersion::MANY_NETWORKS {
         return Err("mac_address needs an engine of API 1.44 or newer".to_owned());
     }

@@ -144,6 +144,7 @@ fn networks_with_addresses_and_aliases() {
         network_id: format!("id-{key}"),
         network_name: format!("shop_{key}"),
         address: Some([10, 231, 0, last].into()),
+        settings: crate::cluster::EndpointSettings::default(),
         aliases: vec!["web".into()],
         fail_fast: true,
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bollard::models::{
     ContainerInspectResponse, ContainerState as EngineState, ContainerStateStatusEnum, ContainerSummary,
-    EndpointSettings, HealthConfig, HealthStatusEnum, ImageInspect, MountPoint, Network, PortMap,
+    EndpointSettings, HealthConfig, HealthStatusEnum, HostConfig, ImageInspect, MountPoint, Network, PortMap,
 };
 use jiff::Timestamp;
 
@@ -41,7 +41,7 @@ pub(super) fn container(inspected: ContainerInspectResponse) -> Option<ObservedC
             .map(|(name, at)| (name, endpoint(&at, id.short())))
             .collect(),
         ports: ports(settings.ports.unwrap_or_default()),
-        extra_hosts: host.extra_hosts.unwrap_or_default().iter().filter_map(|line| hosts_entry(line)).collect(),
+        extra_hosts: host.extra_hosts.iter().flatten().filter_map(|line| hosts_entry(line)).collect(),
         anonymous_volumes: anonymous_volumes(inspected.mounts.unwrap_or_default(), &labels),
         created_at: time(inspected.created.as_deref()),
         host_network: host.network_mode.as_deref() == Some("host"),
@@ -50,11 +50,19 @@ pub(super) fn container(inspected: ContainerInspectResponse) -> Option<ObservedC
             .as_deref()
             .and_then(|mode| mode.strip_prefix("container:"))
             .map(ToOwned::to_owned),
+        shares_more: shares_more(&host),
         lost_network: false,
         id,
         name,
         labels,
     })
+}
+
+fn shares_more(host: &HostConfig) -> bool {
+    let is_another = |mode: &Option<String>| mode.as_deref().is_some_and(|mode| mode.starts_with("container:"));
+    is_another(&host.pid_mode)
+        || is_another(&host.ipc_mode)
+        || host.volumes_from.as_ref().is_some_and(|v| !v.is_empty())
 }
 
 /// A container without a component's label is still shown, under its own name, which is always a valid one.
@@ -235,6 +243,7 @@ pub(super) fn image(inspected: ImageInspect) -> ImageInfo {
         exposed,
         labels: config.labels.unwrap_or_default().into_iter().collect(),
         size: inspected.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
+        tagged_at: inspected.metadata.and_then(|metadata| time(metadata.last_tag_time.as_deref())),
     }
 }
 

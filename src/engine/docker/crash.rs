@@ -78,7 +78,7 @@ impl DockerEngine {
         let attempts: &[&str] = if run.has_init { &["kill -9 -1"] } else { &["kill -ABRT 1", "kill -9 -1"] };
         for attempt in attempts {
             let command = ["/bin/sh", "-c", attempt].map(str::to_owned).to_vec();
-            let request = ExecRequest { command, keep_output: 500 };
+            let request = ExecRequest { command, keep_output: 500, ..ExecRequest::default() };
             // A command that dies with the container may never answer, or answer with an error.
             let outcome = tokio::time::timeout(SHELL_LIMIT, self.run_command(id, &request)).await;
             if self.has_ended(id, run).await? {

@@ -33,6 +33,10 @@ impl DockerEngine {
             cmd: Some(request.command.clone()),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
+            user: request.user.clone(),
+            privileged: Some(request.privileged),
+            working_dir: request.working_dir.clone(),
+            env: Some(request.environment.iter().map(|(key, value)| format!("{key}={value}")).collect()),
             ..Default::default()
         };
         match self.collect(id, config, request.keep_output).await {

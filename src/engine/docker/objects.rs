@@ -1,19 +1,24 @@
 //! Networks and volumes.
 
+use std::collections::BTreeMap;
+
 use bollard::models::{
     Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest, VolumeCreateRequest,
 };
 use bollard::query_parameters::{InspectNetworkOptions, RemoveVolumeOptions};
 
 use super::attach;
-use super::connect::DockerEngine;
-use super::failure::{WORK, within};
+use super::connect::{ApiVersion, DockerEngine};
+use super::failure::{WORK, refused, within};
 use crate::engine::{Attach, CreateNetwork, CreateVolume, ErrorKind, Result, Verb};
 use crate::names::ContainerId;
 
 impl DockerEngine {
     pub(super) async fn make_network(&self, request: &CreateNetwork) -> Result<String> {
         let verb = Verb::CreateNetwork(request.name.clone());
+        if request.ipam.enable_ipv4.is_some() && self.inner.api < ApiVersion::new(1, 47) {
+            return Err(refused(verb, "enable_ipv4 needs an engine of API 1.47 or newer"));
+        }
         let made = within(WORK, verb, self.docker().create_network(network_body(request))).await?;
         Ok(made.id)
     }
@@ -77,23 +82,40 @@ fn gone_is_fine(removed: Result<()>) -> Result<()> {
 }
 
 fn network_body(request: &CreateNetwork) -> NetworkCreateRequest {
-    let ipam = request.subnet.map(|subnet| Ipam {
-        config: Some(vec![IpamConfig {
-            subnet: Some(subnet.to_string()),
-            ip_range: request.ip_range.map(|range| range.to_string()),
-            gateway: request.gateway.map(|gateway| gateway.to_string()),
-            auxiliary_addresses: None,
-        }]),
-        ..Default::default()
-    });
     NetworkCreateRequest {
         name: request.name.clone(),
         driver: request.driver.clone(),
         internal: Some(request.internal),
         attachable: Some(request.attachable),
-        ipam,
+        ipam: ipam(request),
+        enable_ipv4: request.ipam.enable_ipv4,
+        enable_ipv6: request.ipam.enable_ipv6,
         options: Some(request.driver_opts.clone().into_iter().collect()),
         labels: Some(request.labels.clone().into_iter().collect()),
         ..Default::default()
     }
+}
+
+fn ipam(request: &CreateNetwork) -> Option<Ipam> {
+    let said = &request.ipam;
+    let map = |of: &BTreeMap<String, String>| (!of.is_empty()).then(|| of.clone().into_iter().collect());
+    let ipv4 = request.subnet.map(|subnet| IpamConfig {
+        subnet: Some(subnet.to_string()),
+        ip_range: request.ip_range.map(|range| range.to_string()),
+        gateway: request.gateway.map(|gateway| gateway.to_string()),
+        auxiliary_addresses: map(&said.aux_addresses),
+    });
+    let ipv6 = said.ipv6.as_ref().map(|pool| IpamConfig {
+        subnet: Some(pool.subnet.clone()),
+        ip_range: pool.ip_range.clone(),
+        gateway: pool.gateway.clone(),
+        auxiliary_addresses: map(&pool.aux_addresses),
+    });
+    let config: Vec<IpamConfig> = ipv4.into_iter().chain(ipv6).collect();
+    let is_said = !config.is_empty() || said.driver.is_some() || !said.options.is_empty();
+    is_said.then(|| Ipam {
+        driver: said.driver.clone(),
+        config: (!config.is_empty()).then_some(config),
+        options: map(&said.options),
+    })
 }

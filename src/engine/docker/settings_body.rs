@@ -30,6 +30,7 @@ fn names_and_namespaces(settings: &Settings, host: &mut HostConfig) {
     host.dns_options = some(settings.dns_opt.clone());
     host.dns_search = some(settings.dns_search.clone());
     host.group_add = some(settings.group_add.clone());
+    host.volumes_from = some(settings.volumes_from.clone());
     host.pid_mode = settings.pid.clone();
     host.ipc_mode = settings.ipc.clone();
     host.uts_mode = settings.uts.clone();

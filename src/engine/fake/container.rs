@@ -162,6 +162,7 @@ impl Container {
             created_at: Some(timestamp(self.created_at)),
             host_network: request.spec.network_mode.as_deref() == Some("host"),
             shares_network: self.shares_network.as_ref().map(ToString::to_string),
+            shares_more: false,
             lost_network: false,
         })
     }

@@ -52,6 +52,7 @@ impl FakeEngine {
                 subnet: None,
                 gateway: None,
                 ip_range: None,
+                ipam: crate::cluster::Ipam::default(),
             };
             let _ = world.make_network(&request);
         })

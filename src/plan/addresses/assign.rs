@@ -64,6 +64,8 @@ struct OnNetwork<'a> {
     /// Addresses that entries name: the members that every entry for it could mean.
     entries: BTreeMap<Ipv4Addr, Entry<'a>>,
     engine_name: &'a str,
+    /// What the file says is somebody else's.
+    others: Vec<Ipv4Addr>,
 }
 
 /// What the hosts entries of all containers say of one address.
@@ -96,6 +98,11 @@ impl<'a> OnNetwork<'a> {
             held: BTreeMap::new(),
             entries: BTreeMap::new(),
             engine_name,
+            others: desired
+                .iter()
+                .flat_map(|network| network.ipam.aux_addresses.values())
+                .filter_map(|address| address.parse().ok())
+                .collect(),
         };
         this.look_at(observed, names);
         this
@@ -146,6 +153,7 @@ impl<'a> OnNetwork<'a> {
                 && !taken.contains(address)
                 && !self.held.contains_key(address)
                 && !self.entries.contains_key(address)
+                && !self.others.contains(address)
         });
         for component in &self.members {
             if !given.contains_key(&component.name)

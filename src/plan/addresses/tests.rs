@@ -78,6 +78,7 @@ fn container(cluster: &Cluster, component: &Component, addressing: &Addressing) 
         created_at: None,
         host_network: false,
         shares_network: None,
+        shares_more: false,
         lost_network: false,
     }
 }

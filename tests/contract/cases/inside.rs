@@ -62,7 +62,11 @@ pub(crate) async fn a_missing_log_is_an_error<E: Engine>(cx: &Cx<E>) {
 }
 
 fn command(words: &[&str]) -> ExecRequest {
-    ExecRequest { command: words.iter().map(|&word| word.to_owned()).collect(), keep_output: 4096 }
+    ExecRequest {
+        command: words.iter().map(|&word| word.to_owned()).collect(),
+        keep_output: 4096,
+        ..ExecRequest::default()
+    }
 }
 
 pub(crate) async fn a_command_has_an_exit_code<E: Engine>(cx: &Cx<E>) {

@@ -165,9 +165,35 @@ fn labels_of_ours_are_refused() {
 }
 
 #[test]
-fn a_pull_policy_is_warned_about() {
-    let text = "services: { a: { image: i, pull_policy: always }, b: { image: i, pull_policy: missing } }";
-    assert_eq!(messages(text), ["the pull_policy of \"a\" is ignored"]);
+fn namespaces_and_volumes_of_others_are_those_of_their_first_container() {
+    let text = "
+services:
+  owner: { image: i, scale: 2, pull_policy: daily, post_start: [{ command: echo hello, user: root }] }
+  sharer: { image: i, pid: 'service:owner', ipc: 'container:other', volumes_from: ['owner:ro', 'container:x:rw'] }
+";
+    let cluster = good(text);
+    let sharer = &cluster.components["sharer"];
+    let settings = &sharer.spec.settings;
+    assert_eq!(settings.pid.as_deref(), Some("container:demo-owner-1"));
+    assert_eq!(settings.ipc.as_deref(), Some("container:other"));
+    assert_eq!(settings.volumes_from, ["demo-owner-1:ro", "x:rw"]);
+    assert_eq!(sharer.gates.len(), 2, "started after both containers of the service");
+    let owner = &cluster.components["owner-1"];
+    assert_eq!(owner.pull, Some(crate::cluster::PullPolicy::Every(std::time::Duration::from_secs(86_400))));
+    assert_eq!(owner.hooks.post_start[0].command, ["echo", "hello"]);
+    let other = text.replace("image: i, scale", "image: j, scale");
+    assert_ne!(good(&other).components["sharer"].config_hash, sharer.config_hash, "it is replaced with its owner");
+}
+
+#[test]
+fn nothing_is_shared_inside_a_cycle() {
+    let text = "
+services:
+  a: { image: i, pid: 'service:b' }
+  b: { image: i, depends_on: [a] }
+";
+    let said = messages(text);
+    assert!(said.len() == 1 && said[0].contains("\"a\" shares something of \"b\" inside the cycle"), "{said:?}");
 }
 
 #[test]

@@ -198,6 +198,7 @@ fn kind_of_end(done: &Done) -> (&'static str, Option<&ComponentName>) {
         Done::VolumeCreated(..) => (or("volume made", "volume failed"), None),
         Done::Created(name, _) => (or("created", "create failed"), Some(name)),
         Done::Started(name, ..) => (or("start done", "start failed"), Some(name)),
+        Done::Hooked(name, ..) => ("hooks ended", Some(name)),
         Done::Changed(name, _) | Done::Connected(name, ..) => (or("changed", "change failed"), Some(name)),
         Done::SurplusRemoved(..) => (or("surplus removed", "surplus failed"), None),
         Done::TwinRemoved(..) => ("twin removed", None),
