@@ -28,7 +28,7 @@ on_mutants() {
   # Fewer seeds: a mutant that they notice is noticed early. 2 and 3 mean that some were missed or took too long.
   CONVOKE_SEEDS=${MUTANT_SEEDS:-100} PATH=$PWD/$tools:$PATH \
     cargo mutants "${files[@]}" ${SHARD:+--shard "$SHARD"} --output target --jobs 1 --timeout 300 --build-timeout 900 \
-    --cap-lints true --no-shuffle -- --locked --lib -- plan:: drive:: || [[ $? == [23] ]]
+    --profile mutants --cap-lints true --no-shuffle -- --locked --lib -- plan:: drive:: || [[ $? == [23] ]]
   say "missed:"
   cat target/mutants.out/missed.txt target/mutants.out/timeout.txt >&2
 }
