@@ -5,7 +5,7 @@ use crate::cluster::Cluster;
 use crate::drive::driver::{Driver, Options, SLOW_TICK};
 use crate::drive::input::{Call, Done, Effect, Feed, Input};
 use crate::engine::fake::FakeEngine;
-use crate::engine::{Engine, EngineError, ErrorKind, ImageInfo, Observed, ObservedContainer, Status, Verb};
+use crate::engine::{Engine, EngineError, ErrorKind, ImageInfo, Observed, ObservedContainer, Status, Verb, labels};
 use crate::event::{EventKind, Outcome, Phase};
 use crate::names::ContainerId;
 
@@ -95,6 +95,15 @@ struct Overtaken {
 
 impl Overtaken {
     async fn new() -> Self {
+        let mut run = Self::making().await;
+        run.driver.step(ms(3) + SLOW_TICK, Input::Tick);
+        run.driver.step(ms(4) + SLOW_TICK, Input::Done(list(&run.all)));
+        assert_eq!(run.driver.phases()[&name("a")], Phase::Started);
+        run
+    }
+
+    /// Before that list.
+    async fn making() -> Self {
         let engine = engine(1);
         let cluster = cluster([http("a")]);
         let nothing = engine.observe(&cluster.name).await.unwrap();
@@ -109,9 +118,6 @@ impl Overtaken {
         let network = Done::NetworkCreated("default".parse().unwrap(), Ok(all.networks[0].id.clone()));
         let makes = driver.step(ms(3), Input::Done(network));
         assert!(makes.iter().any(|effect| matches!(effect, Effect::Call(Call::Create(_)))), "{makes:?}");
-        driver.step(ms(3) + SLOW_TICK, Input::Tick);
-        driver.step(ms(4) + SLOW_TICK, Input::Done(list(&all)));
-        assert_eq!(driver.phases()[&name("a")], Phase::Started);
         Self { driver, id: container.id, all }
     }
 
@@ -151,4 +157,19 @@ async fn one_that_ran_and_has_another_container_now_is_started_again() {
     let is_start = |effect: &Effect| matches!(effect, Effect::Call(Call::Start(..)));
     assert!(starts.iter().any(is_start), "{starts:?}");
     assert_eq!(run.driver.phases()[&name("a")], Phase::Starting);
+}
+
+/// On several networks it is made by several calls, and has another name until the last of them.
+#[tokio::test(start_paused = true)]
+async fn one_that_a_list_showed_half_made_is_not_made_twice() {
+    let mut run = Overtaken::making().await;
+    let mut all = run.all.clone();
+    all.containers[0].name.push_str(labels::UNFINISHED);
+    all.containers[0].state.status = Status::Created;
+    all.containers[0].state.started_at = None;
+    run.driver.step(ms(3) + SLOW_TICK, Input::Tick);
+    run.driver.step(ms(4) + SLOW_TICK, Input::Done(list(&all)));
+    let effects = run.driver.step(ms(5) + SLOW_TICK, Input::Done(Done::Created(name("a"), Ok(run.id.clone()))));
+    let calls: Vec<_> = effects.iter().filter(|effect| matches!(effect, Effect::Call(_))).collect();
+    assert!(matches!(calls.as_slice(), [Effect::Call(Call::Start(_, id))] if *id == run.id), "{calls:?}");
 }

@@ -56,7 +56,7 @@ fn a_database_that_never_comes_is_named_by_the_controller() {
 fn a_pageserver_without_an_availability_zone_is_told_by_its_log() {
     let plane = Plane::new(1, 1);
     plane.cluster.edit(r#", "availability_zone_id": "zone-1""#, "");
-    let up = plane.cluster.run(&["up", "--timeout", "8s"]);
+    let up = plane.cluster.run(&["up", "--timeout", "14s"]);
     // The control plane has no pageserver to make its tenant on.
     up.exits(3).says(&[
         "pageserver-1: ",
