@@ -10,7 +10,7 @@ use crate::support::{Api, Running, TestCluster, http_services, with_engine};
 
 const COMPONENTS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 /// Events, unless `CONVOKE_EVENTS` says how many.
-const FEW: usize = 1000;
+const FEW: usize = 500;
 /// With more events there are more losses, one for so many of them.
 const EVENTS_PER_LOSS: usize = 4000;
 /// What a program's memory may differ by for no reason of its own, in kB.

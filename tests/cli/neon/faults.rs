@@ -18,9 +18,10 @@ const COMING_UP: Duration = Duration::from_secs(2);
 /// When what is said is looked at: the shortest fault lasts 3 s.
 const LOOK_AFTER: Duration = Duration::from_millis(1500);
 /// Pairs of faults in each run of all tests.
-const SOME: usize = 4;
+const SOME: usize = 2;
 
 #[test]
+#[ignore = "a minute for each component: make test-faults"]
 fn faults_of_the_broker() {
     each_fault_of("storage-broker");
 }
@@ -36,12 +37,13 @@ fn faults_of_the_controller() {
 }
 
 #[test]
+#[ignore = "a minute for each component: make test-faults"]
 fn faults_of_pageserver_1() {
     each_fault_of("pageserver-1");
 }
 
 #[test]
-#[ignore = "as those of the first: make test-faults"]
+#[ignore = "a minute for each component: make test-faults"]
 fn faults_of_pageserver_2() {
     each_fault_of("pageserver-2");
 }
@@ -52,13 +54,13 @@ fn faults_of_safekeeper_1() {
 }
 
 #[test]
-#[ignore = "as those of the first: make test-faults"]
+#[ignore = "a minute for each component: make test-faults"]
 fn faults_of_safekeeper_2() {
     each_fault_of("safekeeper-2");
 }
 
 #[test]
-#[ignore = "as those of the first: make test-faults"]
+#[ignore = "a minute for each component: make test-faults"]
 fn faults_of_safekeeper_3() {
     each_fault_of("safekeeper-3");
 }
