@@ -1,6 +1,5 @@
 #!/bin/bash
-# Restarts Neon's storage plane (simulated) with every two faults at a time, and with single ones of
-# those components that make test leaves out, which takes too long for make test.
+# Restarts Neon's storage plane (simulated) with each fault and every two at a time, which takes too long for make test.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib.sh
 source "$here/lib.sh"
