@@ -17,8 +17,12 @@ need() {
     die "$program is missing; install it (on Debian: apt-get install $*)"
   fi
   say "installing $* for $program"
-  [[ -n $(find /var/lib/apt/lists -name '*_Packages*' -mtime -2 -print -quit 2>/dev/null) ]] || apt-get update >&2
-  DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" >&2
+  # apt-get gives up where another one is at work, such as that of a script beside this one.
+  (
+    flock 9
+    [[ -n $(find /var/lib/apt/lists -name '*_Packages*' -mtime -2 -print -quit 2>/dev/null) ]] || apt-get update
+    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+  ) 9>"${TMPDIR:-/tmp}/convoke-apt.lock" >&2
 }
 
 # The programs of a Postgres server, wherever Debian or others put them. Debian's package would make a database cluster
