@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::options::Options;
 use super::spec::{Config, CtlConfig, Mode, Running, Spec};
@@ -53,6 +53,8 @@ struct State {
 const SYNC_TRIES: u32 = 5;
 const BASEBACKUP_TRIES: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// For a connection to a safekeeper.
+const LIMIT: Duration = Duration::from_secs(1);
 /// A refresh that changes nothing ends after this.
 const REFRESH_PAUSE: Duration = Duration::from_secs(5);
 
@@ -270,13 +272,24 @@ impl Compute {
     }
 }
 
+/// With a token it has to be taken; without one, a connection is enough.
+async fn reach(safekeeper: &str, token: Option<&str>) -> Result<(), String> {
+    if token.is_some() {
+        return takes(safekeeper, token).await;
+    }
+    match timeout(LIMIT, TcpStream::connect(safekeeper)).await {
+        Ok(connected) => connected.map(drop).map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {LIMIT:?}")),
+    }
+}
+
 /// A majority of the safekeepers has to be there.
 async fn sync_safekeepers(safekeepers: &[String], token: Option<&str>) -> Result<(), String> {
     let mut missing = Vec::new();
     for attempt in 0..SYNC_TRIES {
         missing.clear();
         for safekeeper in safekeepers {
-            if let Err(why) = takes(safekeeper, token).await {
+            if let Err(why) = reach(safekeeper, token).await {
                 missing.push(format!("{safekeeper} ({why})"));
             }
         }
