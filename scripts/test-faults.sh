@@ -5,9 +5,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/lib.sh"
 cd "$here/.."
 
-tests=neon::faults::
 if command -v cargo-nextest >/dev/null; then
-  "${inside[@]}" cargo nextest run --locked --test cli --run-ignored only --no-capture -E "test(/^$tests/)"
+  "${inside[@]}" cargo nextest run --locked --test cli --run-ignored only --no-capture -E 'test(/^neon::(faults|starts)::/)'
 else
-  "${inside[@]}" cargo test --locked --test cli -- --ignored --nocapture "$tests"
+  "${inside[@]}" cargo test --locked --test cli -- --ignored --nocapture neon::faults:: neon::starts::
 fi
