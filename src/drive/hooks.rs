@@ -95,20 +95,3 @@ async fn run<E: Engine>(engine: &E, id: &ContainerId, hook: &Hook) -> Result<(),
         Err(error) => Err(format!("can't be run: {error}")),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::fake::FakeEngine;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_hook_that_does_not_end_takes_the_grace_and_no_more() {
-        let engine = FakeEngine::new(1);
-        let none = ContainerId::new("gone").unwrap();
-        let hook = Hook { command: vec!["x".into()], ..Hook::default() };
-        let (left, troubles) = pre_stop(&engine, &none, &[hook], Duration::ZERO).await;
-        assert_eq!(left, Duration::ZERO);
-        assert!(troubles.len() <= 1, "{troubles:?}");
-        assert_eq!(pre_stop(&engine, &none, &[], Duration::from_secs(3)).await, (Duration::from_secs(3), vec![]));
-    }
-}

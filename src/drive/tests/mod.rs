@@ -4,6 +4,7 @@ mod answers;
 mod chaos;
 mod exits;
 mod harness;
+mod hooks;
 mod killed;
 mod labelled;
 mod random;
