@@ -1,7 +1,7 @@
 #!/bin/bash
 # What takes too long for `make test`: the proofs with their full counts, and mutation testing.
 # usage: soak.sh [simulate] [killed] [restarts] [overlap] [supervised] [events] [mutants]     all, if none is named
-# Counts, for shorter pieces: SEEDS KILLS RESTARTS ROUNDS EVENTS; of the mutants one part, such as SHARD=0/8.
+# Counts, for shorter pieces: SEEDS KILLS RESTARTS ROUNDS EVENTS; of the mutants one part, such as SHARD=0/8, and JOBS at a time.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib.sh
 source "$here/lib.sh"
@@ -25,10 +25,15 @@ on_mutants() {
   local -a files=()
   local file
   for file in "${MUTATED[@]}"; do files+=(--file "$file"); done
+  # With nextest the first test that notices ends it, the quick ones first (.config/nextest.toml).
+  local -a tests=(--test-tool cargo -- --locked --lib -- plan:: drive::)
+  if command -v cargo-nextest >/dev/null; then
+    tests=(--test-tool nextest -- --locked --lib -E 'test(/^(plan|drive)::/)')
+  fi
   # Fewer seeds: a mutant that they notice is noticed early. 2 and 3 mean that some were missed or took too long.
-  CONVOKE_SEEDS=${MUTANT_SEEDS:-100} PATH=$PWD/$tools:$PATH \
-    cargo mutants "${files[@]}" ${SHARD:+--shard "$SHARD"} --output target --jobs 1 --timeout 300 --build-timeout 900 \
-    --profile mutants --cap-lints true --no-shuffle -- --locked --lib -- plan:: drive:: || [[ $? == [23] ]]
+  CONVOKE_SEEDS=${MUTANT_SEEDS:-100} NEXTEST_PROFILE=mutants PATH=$PWD/$tools:$PATH \
+    cargo mutants "${files[@]}" ${SHARD:+--shard "$SHARD"} --output target --jobs "${JOBS:-1}" --timeout 300 --build-timeout 900 \
+    --profile mutants --cap-lints true --no-shuffle "${tests[@]}" || [[ $? == [23] ]]
   say "missed:"
   cat target/mutants.out/missed.txt target/mutants.out/timeout.txt >&2
 }
