@@ -107,7 +107,8 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Result<R
     server.check(&head.method, path, query, &head.headers, &body)?;
     let bad = |why: &str| Refusal(StatusCode::BAD_REQUEST, "InvalidRequest", why.to_owned());
     let path = decoded(path).ok_or_else(|| bad("the path isn't text"))?;
-    let (bucket, key) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
+    let path = path.strip_prefix('/').ok_or_else(|| bad("a path that doesn't begin with a slash"))?;
+    let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
     let place = server.place(bucket, key).ok_or_else(|| bad("a name that can't be one"))?;
     match (head.method.as_str(), key) {
         ("GET", "") => server.list(bucket, query).map(IntoResponse::into_response),
@@ -251,19 +252,7 @@ fn escaped(text: &str) -> String {
 }
 
 fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        if *first == b'%' {
-            let (digits, tail) = tail.split_at_checked(2)?;
-            bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
-            rest = tail;
-        } else {
-            bytes.push(*first);
-        }
-    }
-    String::from_utf8(bytes).ok()
+    Some(percent_encoding::percent_decode_str(text).decode_utf8().ok()?.into_owned())
 }
 
 #[cfg(test)]
