@@ -9,6 +9,7 @@ use convoke::engine::docker::DockerEngine;
 use tempfile::TempDir;
 
 use super::program::Compose;
+use super::table::Sample;
 
 /// The image of every component; `make images` loads it.
 pub(super) const IMAGE: &str = "convoke-test/probe-target:latest";
@@ -79,5 +80,10 @@ impl Bench {
         std::fs::create_dir(&folder)?;
         std::fs::write(folder.join("compose.yaml"), compose)?;
         Ok(Place { name, folder })
+    }
+
+    /// What stands beside a figure: the peer's own, if there is a peer.
+    pub(super) fn beside(&self, command: &str, peer: &Sample) -> String {
+        self.compose.as_ref().map_or_else(String::new, |_| format!("compose {command}: {}", peer.milliseconds()))
     }
 }

@@ -78,10 +78,7 @@ pub(super) async fn reattach(bench: &Bench, case: &Reattach) -> Result<Row> {
     Ok(Row {
         name: case.title.to_owned(),
         figure: mine.milliseconds(),
-        against: bench
-            .compose
-            .as_ref()
-            .map_or_else(String::new, |_| format!("compose up --wait: {}", peer.milliseconds())),
+        against: bench.beside("up --wait", &peer),
         target: format!("≤ {} ms", case.aim.as_millis()),
         reached: Some(mine.median() <= case.aim.as_secs_f64()),
     })

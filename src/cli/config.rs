@@ -22,6 +22,10 @@ pub(super) async fn run(session: &Session, args: Config) -> Result<u8, CliError>
         return raw(session, &args);
     }
     let project = source::project(session, &args.source)?;
+    if session.global.quiet && args.output.is_none() && args.hash.is_none() {
+        // The question was whether there are problems.
+        return Ok(0);
+    }
     let canonical = project.loaded.canonical(!args.no_path_resolution);
     let text = if args.services {
         lines(canonical.keys("services"))
@@ -83,7 +87,6 @@ fn print(session: &Session, output: Option<&Path>, text: &str) -> Result<u8, Cli
     match output {
         Some(path) => std::fs::write(path, format!("{text}\n"))
             .map_err(|error| CliError::failed(format!("{} can't be written: {error}", path.display())))?,
-        // The question was whether there are problems.
         None if session.global.quiet => {}
         None if text.is_empty() => {}
         None => session.printer.result(text),

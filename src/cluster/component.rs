@@ -96,7 +96,7 @@ pub struct Component {
     pub hooks: Hooks,
     /// Hex SHA-256 over everything whose change needs a new container; probes, needs, gates, entries and addresses are not in it.
     pub config_hash: String,
-    /// Short digests of its parts (see [`super::config_parts`]): they tell which of them changed.
+    /// Short digests of its parts (see [`super::Digests`]): they tell which of them changed.
     pub config_parts: String,
     /// Values that must never be shown (contents of secrets); empty strings are not listed.
     #[serde(skip)]

@@ -1,6 +1,8 @@
 //! The configuration hash: what has to be equal for a running container to be kept.
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::sync::LazyLock;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -10,18 +12,52 @@ use super::component::{Build, Component, ContainerSpec, FileContent, HostFile};
 use crate::compose::Settings;
 use crate::mask::Masker;
 
-/// Hex SHA-256 over everything whose change needs a new container: image, build, container specification, health
-/// check, files and volume owners. Probes, needs, gates, hosts entries and addresses that convoke chose aren't in it.
+/// What tells whether a component's configuration changed, and which parts of it.
 ///
-/// Members that have their default value are left out, so that a new version of convoke with one more member doesn't
-/// replace everybody's containers. Files which are read at creation (remote engines) are read here for their digest;
-/// one that can't be read counts as empty, and its creation will say why.
-///
-/// The hash stands in labels for everybody to read: of a secret only so much goes in as tells of a change (see
+/// Both stand in labels for everybody to read: of a secret only so much goes in as tells of a change (see
 /// `SECRET_DIGITS`).
-#[must_use]
-pub fn config_hash(component: &Component) -> String {
-    digest_of(&Value::Object(hashed(component)), &component.secrets)
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digests {
+    /// Hex SHA-256 over everything whose change needs a new container: image, build, container specification, health
+    /// check, files and volume owners. Probes, needs, gates, hosts entries and addresses that convoke chose aren't in it.
+    ///
+    /// Members that have their default value are left out, so that a new version of convoke with one more member
+    /// doesn't replace everybody's containers. Files which are read at creation (remote engines) are read here for their
+    /// digest; one that can't be read counts as empty, and its creation will say why.
+    pub hash: String,
+    /// A short digest of each part of the configuration that has a value, as `environment:1a2b3,image:90ab0`. Two of
+    /// them tell which parts differ, and so why a container is replaced.
+    pub parts: String,
+}
+
+impl Digests {
+    /// Those of this component.
+    #[must_use]
+    pub fn of(component: &Component) -> Self {
+        let configuration = hashed(component);
+        let mut text = String::new();
+        write_members(&configuration, &mut text);
+        let hash = sha256_hex(conceal(text, &component.secrets).as_bytes());
+        Self { hash, parts: parts(configuration, &component.secrets) }
+    }
+}
+
+fn parts(mut configuration: Map<String, Value>, secrets: &[String]) -> String {
+    for nested in ["spec", "settings"] {
+        if let Some(Value::Object(members)) = configuration.remove(nested) {
+            configuration.extend(members);
+        }
+    }
+    let has_value = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Array(items) => !items.is_empty(),
+        _ => true,
+    };
+    let with_value = configuration.iter().filter(|(_, value)| has_value(value));
+    let mut digests: Vec<String> =
+        with_value.map(|(key, value)| format!("{key}:{}", &digest_of(value, secrets)[..SECRET_DIGITS])).collect();
+    digests.sort_unstable();
+    digests.join(",")
 }
 
 /// What the hash is made of.
@@ -38,32 +74,7 @@ fn hashed(component: &Component) -> Map<String, Value> {
     parts
 }
 
-/// A short digest of each part of the configuration that has a value, as `environment:1a2b3,image:90ab0`. Two of them
-/// tell which parts differ, and so why a container is replaced; few digits, for the reason given at `SECRET_DIGITS`.
-#[must_use]
-pub fn config_parts(component: &Component) -> String {
-    let mut parts = hashed(component);
-    if let Some(Value::Object(spec)) = parts.remove("spec") {
-        parts.extend(spec);
-    }
-    if let Some(Value::Object(settings)) = parts.remove("settings") {
-        parts.extend(settings);
-    }
-    let has_value = |value: &Value| match value {
-        Value::Null | Value::Bool(false) => false,
-        Value::Array(items) => !items.is_empty(),
-        _ => true,
-    };
-    let mut digests: Vec<String> = parts
-        .iter()
-        .filter(|(_, value)| has_value(value))
-        .map(|(key, value)| format!("{key}:{}", &digest_of(value, &component.secrets)[..SECRET_DIGITS]))
-        .collect();
-    digests.sort_unstable();
-    digests.join(",")
-}
-
-/// The parts in which two texts of [`config_parts`] differ, by the names that a Compose file has for them; sorted.
+/// The parts in which two texts of [`Digests::parts`] differ, by the names that a Compose file has for them; sorted.
 #[must_use]
 pub fn changed_parts(one: &str, other: &str) -> Vec<String> {
     let (one, other): (BTreeSet<&str>, BTreeSet<&str>) = (one.split(',').collect(), other.split(',').collect());
@@ -97,6 +108,9 @@ const SECRET_DIGITS: usize = 5;
 
 /// The text with its secrets replaced by what is left of their digests.
 fn conceal(text: String, secrets: &[String]) -> String {
+    if secrets.is_empty() {
+        return text;
+    }
     let masker = Masker::new(secrets);
     if !masker.finds(&text) {
         return text;
@@ -112,7 +126,12 @@ fn conceal(text: String, secrets: &[String]) -> String {
 /// Hex SHA-256 of some bytes.
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(bytes) {
+        // A String takes everything.
+        _ = write!(hex, "{byte:02x}");
+    }
+    hex
 }
 
 fn insert(parts: &mut Map<String, Value>, key: &str, value: &impl Serialize) {
@@ -131,10 +150,12 @@ fn without_passed_args(build: &Build) -> Build {
 }
 
 fn non_default(spec: &ContainerSpec) -> Value {
-    let mut changed = changed(json(spec), &json(&ContainerSpec::default()));
+    static DEFAULTS: LazyLock<(Value, Value)> =
+        LazyLock::new(|| (json(&ContainerSpec::default()), json(&Settings::default())));
+    let mut changed = changed(json(spec), &DEFAULTS.0);
     // Settings are many, and there will be more of them.
     if let Some(settings) = changed.get_mut("settings") {
-        *settings = self::changed(settings.take(), &json(&Settings::default()));
+        *settings = self::changed(settings.take(), &DEFAULTS.1);
     }
     changed
 }
@@ -167,20 +188,7 @@ fn digest(content: Vec<u8>, secrets: &[String]) -> String {
 /// JSON with sorted keys and no spaces, whatever features serde_json was built with.
 fn write_canonical(value: &Value, out: &mut String) {
     match value {
-        Value::Object(members) => {
-            let mut keys: Vec<&String> = members.keys().collect();
-            keys.sort_unstable();
-            out.push('{');
-            for (i, key) in keys.into_iter().enumerate() {
-                if i > 0 {
-                    out.push(',');
-                }
-                out.push_str(&Value::String(key.clone()).to_string());
-                out.push(':');
-                write_canonical(&members[key], out);
-            }
-            out.push('}');
-        }
+        Value::Object(members) => write_members(members, out),
         Value::Array(items) => {
             out.push('[');
             for (i, item) in items.iter().enumerate() {
@@ -191,8 +199,22 @@ fn write_canonical(value: &Value, out: &mut String) {
             }
             out.push(']');
         }
-        scalar => out.push_str(&scalar.to_string()),
+        scalar => _ = write!(out, "{scalar}"),
     }
+}
+
+fn write_members(members: &Map<String, Value>, out: &mut String) {
+    let mut sorted: Vec<(&String, &Value)> = members.iter().collect();
+    sorted.sort_unstable_by_key(|(key, _)| *key);
+    out.push('{');
+    for (i, (key, value)) in sorted.into_iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        _ = write!(out, "{}:", Value::from(key.as_str()));
+        write_canonical(value, out);
+    }
+    out.push('}');
 }
 
 #[cfg(test)]
@@ -202,13 +224,21 @@ mod tests {
     use crate::cluster::{FileContent, HostFile, VolumeOwner};
     use std::time::Duration;
 
+    fn hash(component: &Component) -> String {
+        Digests::of(component).hash
+    }
+
+    fn parts(component: &Component) -> String {
+        Digests::of(component).parts
+    }
+
     /// If this fails, `up` after an upgrade replaces every container of every user: change the hash only knowingly.
     #[test]
     fn the_hash_is_pinned() {
         let mut component = sample::component("web", &["default"]);
         component.spec.command = Some(vec!["serve".into()]);
         component.spec.environment.insert("A".into(), Some("1".into()));
-        assert_eq!(config_hash(&component), "6b2834782570c382a825383c93dee8d15d8d8785330ab2d4bc268f1136dfc30f");
+        assert_eq!(hash(&component), "6b2834782570c382a825383c93dee8d15d8d8785330ab2d4bc268f1136dfc30f");
     }
 
     #[test]
@@ -226,11 +256,11 @@ mod tests {
                 c.files.push(HostFile { target: "/f".into(), content, uid: 0, gid: 0, mode: 0o444 });
             },
         ];
-        let mut seen = std::collections::BTreeSet::from([config_hash(&base)]);
+        let mut seen = std::collections::BTreeSet::from([hash(&base)]);
         for change in changes {
             let mut changed = base.clone();
             change(&mut changed);
-            assert!(seen.insert(config_hash(&changed)), "{changed:?}");
+            assert!(seen.insert(hash(&changed)), "{changed:?}");
         }
     }
 
@@ -241,7 +271,6 @@ mod tests {
         changed.image = "other".into();
         changed.spec.environment.insert("A".into(), Some("1".into()));
         changed.probes.health_disabled = true;
-        let parts = |component: &Component| config_parts(component);
         assert_eq!(changed_parts(&parts(&base), &parts(&changed)), ["environment", "healthcheck", "image"]);
         assert_eq!(changed_parts(&parts(&changed), &parts(&changed)), [""; 0]);
         // What an older version of convoke made has none.
@@ -250,12 +279,9 @@ mod tests {
 
     #[test]
     fn a_secret_stands_in_no_part() {
-        let parts = config_parts(&with_secret("hunter2"));
-        assert!(parts.split(',').all(|part| part.split_once(':').unwrap().1.len() == SECRET_DIGITS), "{parts}");
-        assert_eq!(
-            changed_parts(&parts, &config_parts(&with_secret("hunter3"))),
-            ["configs or secrets", "environment"]
-        );
+        let shown = parts(&with_secret("hunter2"));
+        assert!(shown.split(',').all(|part| part.split_once(':').unwrap().1.len() == SECRET_DIGITS), "{shown}");
+        assert_eq!(changed_parts(&shown, &parts(&with_secret("hunter3"))), ["configs or secrets", "environment"]);
     }
 
     #[test]
@@ -267,7 +293,7 @@ mod tests {
         changed.boot_hint = Some(Duration::from_secs(1));
         changed.restarts_early_exit = true;
         changed.depends_on_label = "db:service_healthy:false".into();
-        assert_eq!(config_hash(&base), config_hash(&changed));
+        assert_eq!(hash(&base), hash(&changed));
     }
 
     fn with_secret(secret: &str) -> Component {
@@ -281,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_secret_changes_it_without_being_told_by_it() {
-        assert_ne!(config_hash(&with_secret("hunter2")), config_hash(&with_secret("hunter3")));
+        assert_ne!(hash(&with_secret("hunter2")), hash(&with_secret("hunter3")));
         // Many values have the same few digits, and the hash can't tell which of them it was.
         let mut seen = std::collections::BTreeMap::new();
         let (one, other) = (0..)
@@ -291,14 +317,14 @@ mod tests {
                 seen.insert(digits, guess.clone()).map(|earlier| (earlier, guess))
             })
             .unwrap();
-        assert_eq!(config_hash(&with_secret(&one)), config_hash(&with_secret(&other)));
+        assert_eq!(hash(&with_secret(&one)), hash(&with_secret(&other)));
     }
 
     #[test]
     fn another_component_s_secret_is_none_of_its_business() {
         let base = sample::component("web", &["default"]);
         let changed = Component { secrets: vec!["hunter2".into()], ..base.clone() };
-        assert_eq!(config_hash(&base), config_hash(&changed));
+        assert_eq!(hash(&base), hash(&changed));
     }
 
     #[test]

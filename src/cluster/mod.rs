@@ -20,7 +20,7 @@ pub use component::{
     NetworkAttachment, OneOff, PortBinding, Protocol, RestartPolicy, StartMode, Stored, Ulimit, VolumeOwner,
 };
 pub use graph::{Cycle, Graph};
-pub use hash::{changed_parts, config_hash, config_parts};
+pub use hash::{Digests, changed_parts};
 pub use network::{Network, Volume};
 pub use probes::{HealthCheck, Probe, ProbeAction, Probes};
 pub use resolve::{ResolveOptions, resolve};

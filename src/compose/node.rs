@@ -157,16 +157,20 @@ impl Node {
 
 impl Scalar {
     pub(crate) fn resolve(&self) -> Resolved {
-        if !self.plain {
-            return Resolved::Text;
-        }
-        match self.text.as_str() {
-            "" | "~" | "null" | "Null" | "NULL" => Resolved::Null,
-            "true" | "True" | "TRUE" => Resolved::Bool(true),
-            "false" | "False" | "FALSE" => Resolved::Bool(false),
-            text if parse_int(text).is_some() => Resolved::Int,
-            text if is_float(text) => Resolved::Float,
-            _ => Resolved::Text,
+        if self.plain { Resolved::of(&self.text) } else { Resolved::Text }
+    }
+}
+
+impl Resolved {
+    /// What a scalar without quotes means.
+    pub(crate) fn of(plain: &str) -> Self {
+        match plain {
+            "" | "~" | "null" | "Null" | "NULL" => Self::Null,
+            "true" | "True" | "TRUE" => Self::Bool(true),
+            "false" | "False" | "FALSE" => Self::Bool(false),
+            text if parse_int(text).is_some() => Self::Int,
+            text if is_float(text) => Self::Float,
+            _ => Self::Text,
         }
     }
 }

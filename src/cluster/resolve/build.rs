@@ -6,8 +6,8 @@ use super::depends::{self, Waits};
 use super::roster::{Member, Roster};
 use super::service::Common;
 use super::{mounts, network, ports, service};
-use crate::cluster::hash::sha256_hex;
-use crate::cluster::{Cluster, Component, Gate, StartMode, config_hash, config_parts};
+use crate::cluster::hash::{Digests, sha256_hex};
+use crate::cluster::{Cluster, Component, Gate, StartMode};
 use crate::compose::{Diagnostic, Diagnostics, Loaded, Paths, Project, Service, Start};
 use crate::mask::Masker;
 use crate::names::{ComponentName, ServiceName};
@@ -107,8 +107,7 @@ fn components(
             settings.pid = settings.pid.take().and_then(|mode| namespace(&mode, roster));
             settings.ipc = settings.ipc.take().and_then(|mode| namespace(&mode, roster));
             settings.volumes_from = volumes_from(service, roster);
-            component.config_hash = config_hash(&component);
-            component.config_parts = config_parts(&component);
+            Digests { hash: component.config_hash, parts: component.config_parts } = Digests::of(&component);
             components.insert(member.name.clone(), component);
         }
     }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::roster::Roster;
 use super::text::unknown;
-use crate::cluster::{Gate, GateCondition, Graph};
-use crate::compose::{Condition, Dependency, Diagnostic, Diagnostics, Project, Service, Start};
+use crate::cluster::{Cycle, Gate, GateCondition, Graph};
+use crate::compose::{Condition, Dependency, Diagnostic, Diagnostics, Place, Project, Service, Start};
 use crate::names::{ComponentName, ServiceName};
 
 /// What a service's dependencies come to, for each of its components.
@@ -31,17 +31,22 @@ pub(super) fn resolve(project: &Project, roster: &Roster, problems: &mut Diagnos
     let graph = graph(project, roster, problems);
     let together = project.start == Start::Together;
     for (name, service) in &project.services {
-        let mut own = Waits { restarts_early_exit: together || graph.is_cyclic(name), ..Waits::default() };
+        let mut own = Waits { restarts_early_exit: together || graph.is_cyclic(&name), ..Waits::default() };
         let mut label = Vec::new();
         // That on itself has been refused.
         for (target, dependency) in service.depends_on.iter().filter(|(target, _)| *target != name) {
-            let in_cycle = graph.share_cycle(name, target);
+            let in_cycle = graph.share_cycle(&name, &target);
             let members = roster.of(target.as_str()).iter().map(|member| member.name.clone());
             if dependency.condition == Condition::Completed {
-                check_completion(name, target, dependency, &graph, problems);
+                let what = format!("\"{name}\" waits for \"{target}\" to complete");
+                let hint = "neither could ever start: use service_healthy or service_started here, or remove an edge of the cycle";
+                refuse_in_cycle(graph.cycle_through(&name, &target), &dependency.at, &what, hint, problems);
             }
             if service.shares_with().any(|other| other == target.as_str()) {
-                check_sharing(name, target, dependency, &graph, problems);
+                // One whose namespace is another's can't start before it: no cycle can be made of that.
+                let what = format!("\"{name}\" shares something of \"{target}\"");
+                let hint = "its container can't start before the other one runs: remove another edge of the cycle";
+                refuse_in_cycle(graph.cycle_through(&name, &target), &dependency.at, &what, hint, problems);
             }
             if in_cycle || (together && dependency.condition != Condition::Completed) {
                 own.needs.extend(members);
@@ -62,7 +67,7 @@ pub(super) fn resolve(project: &Project, roster: &Roster, problems: &mut Diagnos
 
 /// The graph over services; reports names that don't exist, and dependencies on oneself. A lone component's need of
 /// itself is left out.
-fn graph(project: &Project, roster: &Roster, problems: &mut Diagnostics) -> Graph<ServiceName> {
+fn graph<'a>(project: &'a Project, roster: &'a Roster, problems: &mut Diagnostics) -> Graph<&'a ServiceName> {
     let mut edges = Vec::new();
     for (name, service) in &project.services {
         for (target, dependency) in &service.depends_on {
@@ -71,7 +76,7 @@ fn graph(project: &Project, roster: &Roster, problems: &mut Diagnostics) -> Grap
             } else if target == name {
                 problems.push(depends_on_itself(name, dependency, roster));
             } else {
-                edges.push((name.clone(), target.clone()));
+                edges.push((name, target));
             }
         }
         for need in &service.convoke.needs {
@@ -83,9 +88,9 @@ fn graph(project: &Project, roster: &Roster, problems: &mut Diagnostics) -> Grap
         }
         let needed = needs(service, roster).map(|(target, _)| target);
         let several = roster.of(name.as_str()).len() > 1;
-        edges.extend(needed.filter(|target| *target != name || several).map(|target| (name.clone(), target.clone())));
+        edges.extend(needed.filter(|target| *target != name || several).map(|target| (name, target)));
     }
-    Graph::new(project.services.keys().cloned(), edges)
+    Graph::new(project.services.keys(), edges)
 }
 
 /// Services and components that `x-convoke.needs` names.
@@ -127,31 +132,11 @@ fn report_undefined(
     }
 }
 
-fn check_completion(
-    name: &ServiceName,
-    target: &ServiceName,
-    dependency: &Dependency,
-    graph: &Graph<ServiceName>,
-    problems: &mut Diagnostics,
-) {
-    let Some(cycle) = graph.cycle_through(name, target) else { return };
-    let message = format!("\"{name}\" waits for \"{target}\" to complete inside the cycle {cycle}");
-    let hint = "neither could ever start: use service_healthy or service_started here, or remove an edge of the cycle";
-    problems.push(Diagnostic::error(&dependency.at, message).hint(hint));
-}
-
-/// One whose namespace is another's can't start before it: no cycle can be made of that.
-fn check_sharing(
-    name: &ServiceName,
-    target: &ServiceName,
-    dependency: &Dependency,
-    graph: &Graph<ServiceName>,
-    problems: &mut Diagnostics,
-) {
-    let Some(cycle) = graph.cycle_through(name, target) else { return };
-    let message = format!("\"{name}\" shares something of \"{target}\" inside the cycle {cycle}");
-    let hint = "its container can't start before the other one runs: remove another edge of the cycle";
-    problems.push(Diagnostic::error(&dependency.at, message).hint(hint));
+/// Refuses an edge that holds a start back in a cycle of starts.
+fn refuse_in_cycle(cycle: Option<Cycle<&ServiceName>>, at: &Place, what: &str, hint: &str, problems: &mut Diagnostics) {
+    if let Some(cycle) = cycle {
+        problems.push(Diagnostic::error(at, format!("{what} inside the cycle {cycle}")).hint(hint));
+    }
 }
 
 fn gate(on: ComponentName, dependency: &Dependency) -> Gate {

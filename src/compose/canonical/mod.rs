@@ -121,7 +121,8 @@ fn hide_content(secret: &mut Node) {
 /// A dollar sign is written twice, so that the text can be read again.
 fn escape(node: &mut Node) {
     match &mut node.kind {
-        Kind::Scalar(scalar) => scalar.text = scalar.text.replace('$', "$$"),
+        Kind::Scalar(scalar) if scalar.text.contains('$') => scalar.text = scalar.text.replace('$', "$$"),
+        Kind::Scalar(_) => {}
         Kind::List(items) => items.iter_mut().for_each(escape),
         Kind::Map(map) => map.values_mut().for_each(|entry| escape(&mut entry.value)),
     }

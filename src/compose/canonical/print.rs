@@ -2,7 +2,7 @@
 
 use serde_json::{Number, Value};
 
-use crate::compose::node::{Kind, Map, Node, Resolved, Scalar, parse_int};
+use crate::compose::node::{Kind, Map, Node, Resolved, parse_int};
 
 /// The tree as YAML, block style, two spaces a level.
 pub(super) fn yaml(node: &Node) -> String {
@@ -23,7 +23,7 @@ fn map_lines(map: &Map, indent: usize, out: &mut String) {
         if index > 0 {
             push_indent(indent, out);
         }
-        out.push_str(&quoted_if_needed(key));
+        quoted_if_needed(key, out);
         out.push(':');
         value(&entry.value, indent + 2, out);
     }
@@ -75,7 +75,7 @@ fn inline(node: &Node, indent: usize, out: &mut String) {
         Kind::Scalar(scalar) if scalar.resolve() == Resolved::Null => out.push_str("null"),
         Kind::Scalar(scalar) if scalar.resolve() != Resolved::Text => out.push_str(&scalar.text),
         Kind::Scalar(scalar) if fits_a_block(&scalar.text) => block(&scalar.text, indent, out),
-        Kind::Scalar(scalar) => out.push_str(&quoted_if_needed(&scalar.text)),
+        Kind::Scalar(scalar) => quoted_if_needed(&scalar.text, out),
     }
 }
 
@@ -114,8 +114,12 @@ fn is_printable(c: char) -> bool {
 }
 
 /// The text as a plain scalar if every YAML reader takes that for a string, or else in double quotes.
-fn quoted_if_needed(text: &str) -> String {
-    if is_plain(text) { text.to_owned() } else { quoted(text) }
+fn quoted_if_needed(text: &str, out: &mut String) {
+    if is_plain(text) {
+        out.push_str(text);
+    } else {
+        quoted(text, out);
+    }
 }
 
 fn is_plain(text: &str) -> bool {
@@ -126,7 +130,7 @@ fn is_plain(text: &str) -> bool {
         && !text.ends_with([' ', ':'])
         && !text.contains(": ")
         && !text.contains(" #")
-        && Scalar { text: text.to_owned(), plain: true }.resolve() == Resolved::Text
+        && Resolved::of(text) == Resolved::Text
         && !is_old_boolean(text)
         && !is_nearly_a_number(text)
 }
@@ -134,7 +138,7 @@ fn is_plain(text: &str) -> bool {
 /// YAML 1.1 took these for booleans, and some readers still do.
 fn is_old_boolean(text: &str) -> bool {
     let words = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
-    words.contains(&text.to_ascii_lowercase().as_str())
+    words.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
 /// Dates, times and numbers of other notations.
@@ -143,8 +147,7 @@ fn is_nearly_a_number(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_hexdigit() || "xXoO.,:_+-TZ ".contains(c))
 }
 
-fn quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
+fn quoted(text: &str, out: &mut String) {
     out.push('"');
     for c in text.chars() {
         match c {
@@ -159,7 +162,6 @@ fn quoted(text: &str) -> String {
         }
     }
     out.push('"');
-    out
 }
 
 /// The tree as JSON.
