@@ -178,8 +178,7 @@ async fn files_and_volume_owners_are_there_at_the_start() {
         );
         let key = VolumeKey::new("data").unwrap();
         request.spec.user = Some("1000:1000".into());
-        request.spec.mounts =
-            vec![Mount { target: "/data".into(), kind: MountKind::Volume { key, nocopy: false }, read_only: false }];
+        request.spec.mounts = vec![Mount::new("/data", MountKind::Volume { key, nocopy: false }, false)];
         request.volumes.insert("data".into(), volume);
         let mut disk = inline("/run/disk", "");
         disk.content = FileContent::Path { path: on_disk.path().to_owned() };
@@ -264,11 +263,7 @@ async fn a_bind_mount_is_made_only_where_asked() {
         let folder = tempfile::tempdir().unwrap();
         let source = folder.path().join("missing");
         let mut request = cx.request("web", &["--write", "/host/x"]);
-        let bind = |create| Mount {
-            target: "/host".into(),
-            kind: MountKind::Bind { source: source.clone(), create },
-            read_only: false,
-        };
+        let bind = |create| Mount::new("/host", MountKind::Bind { source: source.clone(), create }, false);
         request.spec.mounts = vec![bind(false)];
         let error = cx.engine.create_container(&request).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Rejected, "{error}");
@@ -312,9 +307,12 @@ fn build_request(cx: &Cx, context: &std::path::Path, dockerfile: &str) -> BuildR
             dockerfile_inline: Some(dockerfile.to_owned()),
             args: BTreeMap::from([("WHO".to_owned(), Some("you".to_owned()))]),
             target: Some("wanted".into()),
+            secrets: Vec::new(),
+            runs_on: None,
             options: convoke::cluster::BuildOptions::default(),
         },
         labels: cx.labels(),
+        every_platform: false,
     }
 }
 

@@ -167,7 +167,13 @@ impl Obtain<'_> {
                 let mut labels = image_labels(self.cluster);
                 labels.insert(labels::COMPOSE_SERVICE.to_owned(), component.service.to_string());
                 let cluster = self.cluster.name.clone();
-                self.engine.build(&BuildRequest { tag: component.image.clone(), cluster, build, labels })
+                self.engine.build(&BuildRequest {
+                    tag: component.image.clone(),
+                    cluster,
+                    build,
+                    labels,
+                    every_platform: true,
+                })
             }
             None => self.engine.pull(&component.image),
         };

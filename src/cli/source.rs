@@ -8,6 +8,7 @@ use super::error::CliError;
 use super::session::Session;
 use crate::cluster::{Cluster, ResolveOptions, resolve};
 use crate::compose::{self, Canonical, Environment, LoadOptions, Loaded, Reference, Source};
+use crate::engine::docker::Surroundings;
 use crate::names::{ClusterName, ServiceName};
 use crate::template;
 
@@ -42,7 +43,8 @@ pub(super) fn describe(
         reads.clear();
     }
     let scale = parse_scale(scale)?;
-    let options = ResolveOptions { engine_is_local, scale, secrets, ..ResolveOptions::default() };
+    let no_buildx = Surroundings::of_process().buildx().err();
+    let options = ResolveOptions { engine_is_local, scale, secrets, no_buildx, ..ResolveOptions::default() };
     let (cluster, warnings) = resolve(&loaded, &options)?;
     for warning in loaded.warnings.iter().chain(warnings.iter()) {
         session.printer.problem(warning);
@@ -62,7 +64,8 @@ pub(super) fn with_one_off(
     let Input { mut sources, options, secrets, template } = input(session, args)?;
     let loaded = compose::load(&sources, &options)?;
     let services = services_named(session, &loaded, &options.services)?;
-    let resolving = ResolveOptions { engine_is_local, secrets, ..ResolveOptions::default() };
+    let no_buildx = Surroundings::of_process().buildx().err();
+    let resolving = ResolveOptions { engine_is_local, secrets, no_buildx, ..ResolveOptions::default() };
     let (cluster, warnings) = resolve(&loaded, &resolving)?;
     sources.push(over);
     let changed = compose::load(&sources, &options)?;

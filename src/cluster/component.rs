@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::image_build::Build;
+use super::mount::Mount;
 use super::network::{Network, Volume};
 use super::probes::Probes;
-use crate::compose::{BuildOptions, EndpointSettings, Hooks, PullPolicy, Settings};
+use crate::compose::{EndpointSettings, Hooks, PullPolicy, Settings};
 use crate::names::{ClusterName, ComponentName, NetworkKey, ServiceName, VolumeKey};
 
 /// What should run.
@@ -121,24 +123,6 @@ pub struct OneOff {
     pub remove: bool,
     /// Peers find it under its service's name and aliases.
     pub under_its_service: bool,
-}
-
-/// How to build an image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Build {
-    /// Absolute directory that is sent to the engine.
-    pub context: PathBuf,
-    /// Path of the Dockerfile, relative to the context.
-    pub dockerfile: String,
-    /// Dockerfile text given in the file itself, instead of `dockerfile`.
-    pub dockerfile_inline: Option<String>,
-    /// Build arguments; None takes the value from convoke's environment.
-    pub args: BTreeMap<String, Option<String>>,
-    /// Stage to build.
-    pub target: Option<String>,
-    /// What else the engine is told.
-    #[serde(default, skip_serializing_if = "BuildOptions::is_default")]
-    pub options: BuildOptions,
 }
 
 /// What a container is made of, in the engine's terms. Serialised, it is the input of the configuration hash.
@@ -269,48 +253,6 @@ impl Protocol {
             Self::Sctp => "sctp",
         }
     }
-}
-
-/// Something mounted into a container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mount {
-    /// Absolute path inside.
-    pub target: String,
-    /// What is mounted.
-    pub kind: MountKind,
-    /// Not writable.
-    pub read_only: bool,
-}
-
-/// What is mounted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MountKind {
-    /// A named volume.
-    Volume {
-        /// Its key.
-        key: VolumeKey,
-        /// Don't copy the image's content into an empty volume.
-        nocopy: bool,
-    },
-    /// A volume of its own, removed with the container.
-    Anonymous,
-    /// A path of the engine's host.
-    Bind {
-        /// Absolute path on the host.
-        source: PathBuf,
-        /// Make the path if it isn't there (as a directory).
-        create: bool,
-    },
-    /// Memory.
-    Tmpfs {
-        /// Size limit in bytes.
-        size: Option<u64>,
-        /// Permission bits.
-        mode: Option<u32>,
-        /// Other options of the short form, such as `noexec` or `uid=1000`.
-        options: Option<String>,
-    },
 }
 
 /// A resource limit.

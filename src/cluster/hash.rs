@@ -8,7 +8,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::component::{Build, Component, ContainerSpec, FileContent, HostFile};
+use super::component::{Component, ContainerSpec, FileContent, HostFile};
+use super::image_build::Build;
 use crate::compose::Settings;
 use crate::mask::Masker;
 

@@ -4,6 +4,8 @@ pub mod component;
 pub mod graph;
 pub mod hash;
 pub mod hostile;
+pub mod image_build;
+pub mod mount;
 pub mod network;
 mod part;
 pub mod probes;
@@ -12,15 +14,17 @@ pub mod resolve;
 pub(crate) mod sample;
 
 pub use crate::compose::{
-    Blkio, BuildOptions, Device, DeviceRequest, EndpointSettings, Hook, Hooks, Ipam, Ipv6Pool, Logging, PullPolicy,
-    Settings,
+    Blkio, BuildOptions, Device, DeviceRequest, EndpointSettings, Hook, Hooks, IpPool, Ipam, KitOptions, Logging,
+    MountOptions, PullPolicy, Recursive, Settings,
 };
 pub use component::{
-    Build, Cluster, Component, ContainerSpec, FileContent, Gate, GateCondition, HostFile, Mount, MountKind,
-    NetworkAttachment, OneOff, PortBinding, Protocol, RestartPolicy, StartMode, Stored, Ulimit, VolumeOwner,
+    Cluster, Component, ContainerSpec, FileContent, Gate, GateCondition, HostFile, NetworkAttachment, OneOff,
+    PortBinding, Protocol, RestartPolicy, StartMode, Stored, Ulimit, VolumeOwner,
 };
 pub use graph::{Cycle, Graph};
 pub use hash::{Digests, changed_parts};
+pub use image_build::{Build, BuildSecret};
+pub use mount::{Mount, MountKind};
 pub use network::{Network, Volume};
 pub use probes::{HealthCheck, Probe, ProbeAction, Probes};
 pub use resolve::{ResolveOptions, resolve};

@@ -5,6 +5,7 @@
 //! into typed values (`read`). References between parts aren't checked here but by the resolver in
 //! [`cluster`](crate::cluster).
 
+mod build_options;
 mod canonical;
 mod diagnostic;
 mod env_file;
@@ -31,6 +32,7 @@ pub(crate) mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use build_options::{BuildOptions, KitOptions};
 pub use canonical::Canonical;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use environment::Environment;
@@ -45,6 +47,7 @@ pub use raw_parts::{
 };
 pub use references::Reference;
 pub use settings::{
-    Blkio, BuildOptions, Device, DeviceRequest, EndpointSettings, Hook, Hooks, Ipam, Ipv6Pool, Logging, Settings,
+    Blkio, Device, DeviceRequest, EndpointSettings, Hook, Hooks, IpPool, Ipam, Logging, MountOptions, Recursive,
+    Settings,
 };
 pub(crate) use suggest::closest;

@@ -78,6 +78,11 @@ impl Paths {
         }
     }
 
+    /// A build's context: a directory becomes absolute, anything else stays.
+    pub(crate) fn context(&self, written: &str) -> String {
+        self.rewritten(written, PathKind::Context).unwrap_or_else(|| written.to_owned())
+    }
+
     fn rewritten(&self, text: &str, kind: PathKind) -> Option<String> {
         let absolute = |text: &str| {
             // Without a home directory `~` stays what it is: whoever has one resolves it.

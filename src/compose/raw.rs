@@ -1,18 +1,19 @@
 //! The project as its files have it: short and long forms made one, variables replaced, several files merged, nothing
 //! resolved. Paths are as written (relative to the working directory, `~` allowed), references aren't checked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use super::build_options::BuildOptions;
 use super::place::{Place, Spanned};
 use super::raw_parts::{
     Attachment, Dependency, FileRef, Healthcheck, Mount, OwnerRule, Port, ProbeRule, Protocol, Restart, Ulimit,
 };
-use super::settings::{BuildOptions, Hooks, Ipam, Settings};
+use super::settings::{Hooks, Ipam, Settings};
 use crate::names::{ClusterName, NetworkKey, ServiceName, VolumeKey};
 use crate::units::ByteSize;
 
@@ -293,8 +294,12 @@ pub struct Build {
     pub args: IndexMap<String, Option<String>>,
     /// Stage to build.
     pub target: Option<String>,
+    /// Secrets that its commands may read.
+    pub secrets: Vec<FileRef>,
     /// What else it is told.
     pub options: BuildOptions,
+    /// Where its keys stand.
+    pub places: BTreeMap<String, Place>,
 }
 
 /// When an image is pulled.

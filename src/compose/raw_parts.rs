@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::place::{Place, Spanned};
-use super::settings::EndpointSettings;
+use super::settings::{EndpointSettings, MountOptions};
 use crate::names::VolumeKey;
 use crate::units::ByteSize;
 
@@ -46,6 +46,8 @@ pub struct Mount {
     pub kind: MountKind,
     /// Not writable.
     pub read_only: bool,
+    /// What else is said of it.
+    pub options: MountOptions,
 }
 
 /// What is mounted.
@@ -73,6 +75,11 @@ pub enum MountKind {
         mode: Option<u32>,
         /// Other options of the short form, such as `noexec` or `uid=1000`, separated by commas.
         options: Option<String>,
+    },
+    /// The files of an image.
+    Image {
+        /// Its reference.
+        source: Spanned<String>,
     },
 }
 

@@ -160,6 +160,47 @@ pub struct DeviceRequest {
     pub options: BTreeMap<String, String>,
 }
 
+/// What a mount is told besides what is mounted and where.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MountOptions {
+    /// SELinux relabels a path of the host: `z` for several containers, `Z` for this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selinux: Option<String>,
+    /// Which mounts below a path of the host are seen on the other side: `rshared` and the like.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub propagation: Option<String>,
+    /// Whether mounts below a path of the host come with it; None: they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recursive: Option<Recursive>,
+    /// Path inside the volume or image that is mounted instead of its root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subpath: Option<String>,
+    /// Labels of a volume that is made for the mount.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+impl MountOptions {
+    /// Whether nothing is set.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What becomes of mounts below a path of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recursive {
+    /// They don't come with it.
+    Disabled,
+    /// They do, and stay writable though it is read-only.
+    Writable,
+    /// They do, and are read-only with it or the container isn't started.
+    Readonly,
+}
+
 /// Where output goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Logging {
@@ -186,34 +227,6 @@ pub struct Blkio {
     pub device_write_iops: Vec<(String, i64)>,
 }
 
-/// What a build may be told besides its context, Dockerfile, arguments and stage.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct BuildOptions {
-    /// Images whose layers may be used.
-    pub cache_from: Vec<String>,
-    /// Labels of the image.
-    pub labels: BTreeMap<String, String>,
-    /// Network that its commands see.
-    pub network: Option<String>,
-    /// Use no layers of earlier builds.
-    pub no_cache: bool,
-    /// Ask for newer base images.
-    pub pull: bool,
-    /// Size of /dev/shm in bytes.
-    pub shm_size: Option<u64>,
-    /// Platform of the image.
-    pub platform: Option<String>,
-}
-
-impl BuildOptions {
-    /// Whether nothing is set.
-    #[must_use]
-    pub fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// What the engine is told of a network's addresses, besides the IPv4 subnet and gateway.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -231,7 +244,10 @@ pub struct Ipam {
     /// Addresses of it that are somebody else's, by name.
     pub aux_addresses: BTreeMap<String, String>,
     /// Its IPv6 subnet, if the file gives one.
-    pub ipv6: Option<Ipv6Pool>,
+    pub ipv6: Option<IpPool>,
+    /// Further subnets, for drivers that take several of a kind.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub more: Vec<IpPool>,
 }
 
 impl Ipam {
@@ -248,10 +264,10 @@ impl Ipam {
     }
 }
 
-/// The IPv6 addresses of a network.
+/// A subnet of a network.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Ipv6Pool {
+pub struct IpPool {
     /// Subnet in CIDR form.
     pub subnet: String,
     /// Gateway; None: the engine's choice.

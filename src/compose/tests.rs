@@ -10,9 +10,11 @@ use super::*;
 
 mod bad;
 mod bad_values;
+mod built;
 mod composed;
 mod corpus;
 mod merged;
+mod mounted;
 mod support;
 
 /// Loads texts as files of a directory that doesn't exist.

@@ -110,7 +110,13 @@ impl<E: Engine> Context<E> {
         let mut steps = match build {
             Some(build) => {
                 labels.insert(COMPOSE_SERVICE.to_owned(), service.to_owned());
-                self.engine.build(&BuildRequest { tag: image.to_owned(), cluster, build, labels })
+                self.engine.build(&BuildRequest {
+                    tag: image.to_owned(),
+                    cluster,
+                    build,
+                    labels,
+                    every_platform: false,
+                })
             }
             None => self.engine.pull(image),
         };

@@ -129,6 +129,8 @@ pub struct BuildRequest {
     pub build: Build,
     /// Labels of the image.
     pub labels: BTreeMap<String, String>,
+    /// For all platforms that the file names, rather than for the one that its containers run on.
+    pub every_platform: bool,
 }
 
 /// A container to make.

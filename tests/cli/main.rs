@@ -13,6 +13,7 @@ mod addresses;
 mod attributes;
 mod bad_input;
 mod build;
+mod buildx;
 mod changes;
 mod chaos;
 mod cleanup;

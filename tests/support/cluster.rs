@@ -79,6 +79,8 @@ impl TestCluster {
             .env("CONVOKE_STATE_DIR", self.path().join("state"))
             .env_remove("RUST_LOG")
             .env("NO_COLOR", "1")
+            // The same everywhere, whatever plugins are installed.
+            .env("DOCKER_BUILDKIT", "0")
             .stdin(Stdio::null());
         command
     }

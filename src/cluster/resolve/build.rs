@@ -23,6 +23,8 @@ pub struct ResolveOptions {
     pub describes_only: bool,
     /// Secrets that stand in the text of the file: values of a template's parameters.
     pub secrets: Vec<String>,
+    /// Why images are built by the engine's classic builder, if they are.
+    pub no_buildx: Option<String>,
 }
 
 /// What all parts of the resolver look at.

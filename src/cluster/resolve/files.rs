@@ -1,6 +1,6 @@
 //! Configs and secrets: bind mounts where the engine sees our files, files put in before the start where it doesn't.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 
@@ -8,7 +8,7 @@ use super::build::Context;
 use super::paths::{inside, is_below};
 use super::text::unknown;
 use crate::cluster::{FileContent, HostFile, Mount, MountKind};
-use crate::compose::{Diagnostic, Diagnostics, FileOrigin, FileRef, FileSource, Place, Service, Spanned};
+use crate::compose::{Diagnostic, Diagnostics, FileOrigin, FileRef, FileSource, Place, Service};
 use crate::names::ServiceName;
 
 /// What a service's configs and secrets come to.
@@ -81,6 +81,69 @@ fn find<'a>(
     found
 }
 
+/// Where the content of a config or secret is.
+enum Content {
+    Text(String),
+    File(PathBuf),
+}
+
+/// Looks for the content; problems are noted, but not for those who only want to read the project.
+fn content(
+    context: &Context<'_>,
+    (kind, wanted, source): (Kind, &FileRef, &FileSource),
+    problems: &mut Diagnostics,
+) -> Option<Content> {
+    let key = &wanted.source.value;
+    let problem = match &source.origin {
+        FileOrigin::Content(content) => return Some(Content::Text(content.value.clone())),
+        FileOrigin::Environment(variable) => match context.variables.get(&variable.value) {
+            Some(content) => return Some(Content::Text(content.clone())),
+            None => {
+                let message =
+                    format!("{} \"{key}\" is in the variable {}, which is not set", kind.word(), variable.value);
+                Diagnostic::error(&variable.at, message).hint("set it in the environment or in the env file")
+            }
+        },
+        FileOrigin::File(written) => {
+            let path = context.paths.absolute(&written.value);
+            if path.exists() {
+                return Some(Content::File(path));
+            }
+            let message = format!("the file {} of {} \"{key}\" does not exist", path.display(), kind.word());
+            Diagnostic::error(&written.at, message).hint("make it, or correct the path")
+        }
+        FileOrigin::External(_) => {
+            Diagnostic::error(&source.at, format!("{} \"{key}\" is external, which needs a Swarm", kind.word()))
+                .hint("give its content with file, content or environment")
+        }
+    };
+    if !context.options.describes_only {
+        problems.push(problem);
+    }
+    None
+}
+
+/// A secret for a build: its content, and what of it to mask.
+pub(super) fn secret(
+    context: &Context<'_>,
+    wanted: &FileRef,
+    problems: &mut Diagnostics,
+) -> Option<(FileContent, Vec<String>)> {
+    let source = find(Kind::Secret, wanted, &context.project.secrets, problems)?;
+    let mut files = Files::default();
+    let content = match content(context, (Kind::Secret, wanted, source), problems)? {
+        Content::Text(text) => {
+            files.mask(&text);
+            FileContent::Inline { bytes: text.into_bytes() }
+        }
+        Content::File(path) => {
+            files.mask_file(&path);
+            FileContent::Path { path }
+        }
+    };
+    Some((content, files.secrets))
+}
+
 fn add(
     context: &Context<'_>,
     (kind, wanted, source): (Kind, &FileRef, &FileSource),
@@ -88,47 +151,20 @@ fn add(
     files: &mut Files,
     problems: &mut Diagnostics,
 ) {
-    let key = &wanted.source.value;
-    let describes_only = context.options.describes_only;
-    match &source.origin {
-        FileOrigin::External(_) if describes_only => {}
-        FileOrigin::External(_) => problems.push(
-            Diagnostic::error(&source.at, format!("{} \"{key}\" is external, which needs a Swarm", kind.word()))
-                .hint("give its content with file, content or environment"),
-        ),
-        FileOrigin::Content(content) => files.put(kind, wanted, target, &content.value),
-        FileOrigin::Environment(variable) => match context.variables.get(&variable.value) {
-            Some(content) => files.put(kind, wanted, target, content),
-            None if describes_only => {}
-            None => problems.push(
-                Diagnostic::error(
-                    &variable.at,
-                    format!("{} \"{key}\" is in the variable {}, which is not set", kind.word(), variable.value),
-                )
-                .hint("set it in the environment or in the env file"),
-            ),
-        },
-        FileOrigin::File(written) => add_file(context, (kind, wanted, written), target, files, problems),
+    match content(context, (kind, wanted, source), problems) {
+        Some(Content::Text(text)) => files.put(kind, wanted, target, &text),
+        Some(Content::File(path)) => add_file(context, (kind, wanted, path), target, files, problems),
+        None => {}
     }
 }
 
 fn add_file(
     context: &Context<'_>,
-    (kind, wanted, written): (Kind, &FileRef, &Spanned<String>),
+    (kind, wanted, path): (Kind, &FileRef, PathBuf),
     target: String,
     files: &mut Files,
     problems: &mut Diagnostics,
 ) {
-    let path = context.paths.absolute(&written.value);
-    if !path.exists() {
-        if context.options.describes_only {
-            return;
-        }
-        let message =
-            format!("the file {} of {} \"{}\" does not exist", path.display(), kind.word(), wanted.source.value);
-        problems.push(Diagnostic::error(&written.at, message).hint("make it, or correct the path"));
-        return;
-    }
     if kind == Kind::Secret {
         files.mask_file(&path);
     }
@@ -141,7 +177,7 @@ fn add_file(
         let hint = "a file is mounted as it is on disk: change it there";
         problems.push(Diagnostic::warning(&wanted.source.at, message).hint(hint));
     }
-    files.mounts.push(Mount { target, kind: MountKind::Bind { source: path, create: false }, read_only: true });
+    files.mounts.push(Mount::new(target, MountKind::Bind { source: path, create: false }, true));
 }
 
 /// A file can't be put under a read-only root, and one under a tmpfs is gone once that is mounted.

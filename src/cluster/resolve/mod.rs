@@ -7,6 +7,7 @@
 mod build;
 mod depends;
 mod files;
+mod image_build;
 mod mounts;
 mod network;
 mod paths;

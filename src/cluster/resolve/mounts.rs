@@ -26,7 +26,8 @@ pub(super) fn resolve(
             continue;
         }
         if let Some(kind) = kind(context, mount, problems) {
-            mounts.push(Mount { target: target.to_owned(), kind, read_only: mount.read_only });
+            let options = mount.options.clone();
+            mounts.push(Mount { target: target.to_owned(), kind, read_only: mount.read_only, options });
         }
     }
     mounts
@@ -43,6 +44,7 @@ fn kind(context: &Context<'_>, mount: &compose::Mount, problems: &mut Diagnostic
         compose::MountKind::Tmpfs { size, mode, options } => {
             Some(MountKind::Tmpfs { size: size.map(|size| size.0), mode: *mode, options: options.clone() })
         }
+        compose::MountKind::Image { source } => Some(MountKind::Image { reference: source.value.clone() }),
     }
 }
 

@@ -93,7 +93,14 @@ fn check_address(
         return;
     };
     let gateway = network.and_then(|network| network.gateway.as_ref()).map(|gateway| gateway.value);
-    if let Some(why) = misfit(&subnet.value, gateway, address.value) {
+    let more = network.iter().flat_map(|network| &network.ipam.more);
+    let in_another = |pool: &compose::IpPool| {
+        let gateway = pool.gateway.as_ref().and_then(|gateway| gateway.parse().ok());
+        pool.subnet.contains('.') && misfit(&pool.subnet, gateway, address.value).is_none()
+    };
+    if let Some(why) = misfit(&subnet.value, gateway, address.value)
+        && !more.into_iter().any(in_another)
+    {
         let message = format!("{} is {why} {} of network \"{key}\"", address.value, subnet.value);
         problems.push(Diagnostic::error(&address.at, message).hint(format!("the subnet is at {}", subnet.at)));
     }

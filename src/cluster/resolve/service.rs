@@ -2,7 +2,7 @@
 
 use super::build::Context;
 use super::files::{self, Files};
-use super::{mounts, network, ports, probes};
+use super::{image_build, mounts, network, ports, probes};
 use crate::cluster::{Build, ContainerSpec, HostFile, Probes, RestartPolicy, Ulimit, VolumeOwner};
 use crate::compose::{self, Diagnostic, Diagnostics, Restart, Service};
 use crate::names::ServiceName;
@@ -27,15 +27,15 @@ pub(super) fn resolve(
     problems: &mut Diagnostics,
 ) -> Common {
     check_labels(name, service, problems);
-    check_build(context, service, problems);
     let mut spec = plain(service);
     spec.networks = network::attachments(context.project, service, problems);
     spec.mounts = mounts::resolve(context, name, service, problems);
-    let Files { mounts, files, secrets } = files::resolve(context, name, service, &spec.mounts, problems);
+    let Files { mounts, files, mut secrets } = files::resolve(context, name, service, &spec.mounts, problems);
+    let build = image_build::resolve(context, service, &mut secrets, problems);
     spec.mounts.extend(mounts);
     Common {
         image: image(context, name, service),
-        build: service.build.as_ref().map(|build| self::build(context, build)),
+        build,
         spec,
         files,
         owners: mounts::owners(name, service, problems),
@@ -82,49 +82,6 @@ fn plain(service: &Service) -> ContainerSpec {
 fn image(context: &Context<'_>, name: &ServiceName, service: &Service) -> String {
     let built = || format!("{}-{name}", context.project.name).to_lowercase();
     service.image.as_ref().map_or_else(built, |image| image.value.clone())
-}
-
-fn build(context: &Context<'_>, build: &compose::Build) -> Build {
-    Build {
-        context: context.paths.absolute(&build.context.value),
-        dockerfile: build.dockerfile.as_ref().map_or_else(|| "Dockerfile".to_owned(), |file| file.value.clone()),
-        dockerfile_inline: build.dockerfile_inline.as_ref().map(|text| text.value.clone()),
-        args: build.args.clone().into_iter().collect(),
-        target: build.target.clone(),
-        options: build.options.clone(),
-    }
-}
-
-/// What an image is built from must be there. With `image:` as well it may be pulled or there already, as where a file is
-/// used without the sources: then it is a warning.
-fn check_build(context: &Context<'_>, service: &Service, problems: &mut Diagnostics) {
-    let Some(build) = &service.build else { return };
-    if build.context.value.contains("://") || build.context.value.starts_with("git@") {
-        // Refused where it is read.
-        return;
-    }
-    let folder = context.paths.absolute(&build.context.value);
-    let dockerfile = build.dockerfile.as_ref().map_or("Dockerfile", |file| &file.value);
-    let (at, message) = if !folder.is_dir() {
-        let is = if folder.exists() { "isn't a directory" } else { "doesn't exist" };
-        (&build.context.at, format!("the build context {} {is}", folder.display()))
-    } else if build.dockerfile_inline.is_none() && !folder.join(dockerfile).is_file() {
-        let at = build.dockerfile.as_ref().map_or(&build.context.at, |file| &file.at);
-        (at, format!("there is no {dockerfile} in the build context {}", folder.display()))
-    } else {
-        return;
-    };
-    problems.push(match &service.image {
-        Some(image) => {
-            let hint = format!("the image {} has to be there already", image.value);
-            Diagnostic::warning(at, message).hint(hint)
-        }
-        None => {
-            // Who only wants to read the project needs no sources.
-            let of = if context.options.describes_only { Diagnostic::warning } else { Diagnostic::error };
-            of(at, message).hint("`context` is the directory, `dockerfile` is relative to it")
-        }
-    });
 }
 
 /// Labels that say what is ours can't be the file's.

@@ -1,5 +1,6 @@
 //! The tree of nodes becomes the typed model. Every problem is noted and reading goes on with the next part.
 
+mod build;
 mod convoke;
 mod fields;
 mod files;

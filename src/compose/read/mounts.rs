@@ -4,6 +4,7 @@ use super::super::diagnostic::Diagnostic;
 use super::super::node::{Kind, Node};
 use super::super::place::{Place, Spanned};
 use super::super::raw_parts::{Mount, MountKind};
+use super::super::settings::{MountOptions, Recursive};
 use super::fields::{Fields, Reader};
 use super::ports::Reason;
 use crate::names::VolumeKey;
@@ -43,7 +44,8 @@ impl Reader {
         }
         let read_only = others.contains(&"ro");
         let options = (!others.is_empty()).then(|| others.join(","));
-        Some(Mount { at: node.at.clone(), target, kind: MountKind::Tmpfs { size, mode, options }, read_only })
+        let kind = MountKind::Tmpfs { size, mode, options };
+        Some(Mount { at: node.at.clone(), target, kind, read_only, options: MountOptions::default() })
     }
 
     /// Notes every mount whose target an earlier one has.
@@ -65,62 +67,109 @@ impl Reader {
             reader.checked(&node.at, path, absolute(&target))
         });
         let read_only = fields.read(self, "read_only", Self::boolean).unwrap_or_default();
-        let create = fields.read(self, "bind", Self::bind_options);
-        let nocopy = fields.read(self, "volume", Self::volume_options);
+        let mut options = MountOptions::default();
+        let create = fields.read(self, "bind", |reader, node, path| reader.bind_options(node, path, &mut options));
+        let nocopy = fields.read(self, "volume", |reader, node, path| reader.volume_options(node, path, &mut options));
         let tmpfs = fields.read(self, "tmpfs", Self::tmpfs_options);
+        if let Some(image) = fields.take("image") {
+            self.image_options(image, &fields.path_of("image"), &mut options);
+        }
         fields.entry("consistency");
         for key in ["type", "target"] {
             if fields.take(key).is_none() {
                 self.out.error(&node.at, format!("{path} has no {key}"));
             }
         }
-        fields.finish(self, &["image"]);
+        fields.finish(self, &[]);
         let (kind, target) = (kind?, target?);
-        let kind = match kind.value.as_str() {
-            "bind" => match source {
-                Some(source) => MountKind::Bind { source, create: create.unwrap_or(true) },
-                None => {
-                    self.out.error(&node.at, format!("{path} is a bind mount without a source"));
-                    return None;
-                }
-            },
-            "volume" => {
+        let missing = |reader: &mut Self, what: &str| {
+            reader.out.error(&node.at, format!("{path} is a mount of type {what} without a source"));
+            None
+        };
+        let kind = match (kind.value.as_str(), source) {
+            ("bind", Some(source)) => MountKind::Bind { source, create: create.unwrap_or(true) },
+            ("image", Some(source)) => MountKind::Image { source },
+            ("bind" | "image", None) => return missing(self, &kind.value),
+            ("volume", source) => {
                 let source = match source {
                     Some(source) => Some(self.volume_key(&source.value, &source.at)?),
                     None => None,
                 };
                 MountKind::Volume { source, nocopy: nocopy.unwrap_or_default() }
             }
-            "tmpfs" => {
+            ("tmpfs", _) => {
                 let (size, mode) = tmpfs.unwrap_or_default();
                 MountKind::Tmpfs { size, mode, options: None }
             }
-            known @ ("npipe" | "cluster" | "image") => {
+            (known @ ("npipe" | "cluster"), _) => {
                 let message = format!("{path}: mounts of type {known} aren't supported yet");
                 self.unsupported(Diagnostic::error(&kind.at, message));
                 return None;
             }
-            other => {
-                let message = format!("{path}.type must be \"bind\", \"volume\" or \"tmpfs\", but it is {other:?}");
+            (other, _) => {
+                let message =
+                    format!("{path}.type must be \"bind\", \"volume\", \"tmpfs\" or \"image\", but it is {other:?}");
                 self.out.error(&kind.at, message);
                 return None;
             }
         };
-        Some(Mount { at: node.at.clone(), target, kind, read_only })
+        Some(Mount { at: node.at.clone(), target, kind, read_only, options })
     }
 
-    fn bind_options(&mut self, node: &Node, path: &str) -> Option<bool> {
+    fn bind_options(&mut self, node: &Node, path: &str, options: &mut MountOptions) -> Option<bool> {
         let mut fields = Fields::of(self, node, path)?;
         let create = fields.read(self, "create_host_path", Self::boolean);
-        fields.finish(self, &["propagation", "selinux", "recursive"]);
+        options.selinux = fields.read(self, "selinux", |reader, node, path| reader.one_of(node, path, &SELINUX));
+        options.propagation =
+            fields.read(self, "propagation", |reader, node, path| reader.one_of(node, path, &PROPAGATION));
+        options.recursive = fields
+            .read(self, "recursive", |reader, node, path| reader.one_of(node, path, &RECURSIVE))
+            .and_then(|word| match word.as_str() {
+                "disabled" => Some(Recursive::Disabled),
+                "writable" => Some(Recursive::Writable),
+                "readonly" => Some(Recursive::Readonly),
+                _ => None,
+            });
+        fields.finish(self, &[]);
         Some(create.unwrap_or(true))
     }
 
-    fn volume_options(&mut self, node: &Node, path: &str) -> Option<bool> {
+    /// One of some words.
+    fn one_of(&mut self, node: &Node, path: &str, words: &[&str]) -> Option<String> {
+        let word = self.string(node, path)?;
+        if !words.contains(&word.as_str()) {
+            let diagnostic = Diagnostic::error(&node.at, format!("{path} can't be {word:?}"));
+            self.out.push(diagnostic.hint(format!("there are {}", words.join(", "))));
+            return None;
+        }
+        Some(word)
+    }
+
+    fn volume_options(&mut self, node: &Node, path: &str, options: &mut MountOptions) -> Option<bool> {
         let mut fields = Fields::of(self, node, path)?;
         let nocopy = fields.read(self, "nocopy", Self::boolean);
-        fields.finish(self, &["subpath", "labels"]);
+        options.labels = fields.read_or_default(self, "labels", Self::sorted_labels);
+        options.subpath = fields.read(self, "subpath", Self::subpath);
+        fields.finish(self, &[]);
         nocopy
+    }
+
+    fn image_options(&mut self, node: &Node, path: &str, options: &mut MountOptions) {
+        let Some(mut fields) = Fields::of(self, node, path) else { return };
+        options.subpath = fields.read(self, "subpath", Self::subpath).or(options.subpath.take());
+        fields.finish(self, &[]);
+    }
+
+    /// A path below the root of a volume.
+    fn subpath(&mut self, node: &Node, path: &str) -> Option<String> {
+        let text = self.filled(node, path)?;
+        if text.starts_with('/') || text.split('/').any(|part| part == "..") {
+            let diagnostic =
+                Diagnostic::error(&node.at, format!("{path}: {text:?} isn't a path below the volume's root"));
+            self.out.push(diagnostic.hint("write it without a slash before it, and without .."));
+            return None;
+        }
+        Some(text)
     }
 
     fn tmpfs_options(&mut self, node: &Node, path: &str) -> Option<(Option<crate::units::ByteSize>, Option<u32>)> {
@@ -153,11 +202,12 @@ fn short_mount(reader: &mut Reader, text: &str, at: &Place) -> Result<Mount, Rea
         _ => return Err(format!("{text:?} has too many colons; write [source:]target[:options]").into()),
     };
     let target = absolute(target)?;
-    let (read_only, nocopy) = mount_options(reader, options, at)?;
+    let is_bind = source.is_some_and(|source| source.starts_with(['/', '.', '~']));
+    let ShortOptions { read_only, nocopy, options } = short_options(reader, options, is_bind, at)?;
     let kind = match source {
         None => MountKind::Volume { source: None, nocopy },
         Some("") => return Err(format!("{text:?} has nothing before the colon").into()),
-        Some(source) if source.starts_with(['/', '.', '~']) => {
+        Some(source) if is_bind => {
             MountKind::Bind { source: Spanned::new(source.to_owned(), at.clone()), create: true }
         }
         Some(source) => {
@@ -168,30 +218,43 @@ fn short_mount(reader: &mut Reader, text: &str, at: &Place) -> Result<Mount, Rea
             MountKind::Volume { source: Some(Spanned::new(key, at.clone())), nocopy }
         }
     };
-    Ok(Mount { at: at.clone(), target, kind, read_only })
+    Ok(Mount { at: at.clone(), target, kind, read_only, options })
 }
 
-/// Whether the options say read-only and nocopy.
-fn mount_options(reader: &mut Reader, options: &str, at: &Place) -> Result<(bool, bool), Reason> {
-    let (mut read_only, mut nocopy) = (false, false);
-    for option in options.split(',').filter(|option| !option.is_empty()) {
+/// What stands after the target of a short form.
+#[derive(Default)]
+struct ShortOptions {
+    read_only: bool,
+    nocopy: bool,
+    options: MountOptions,
+}
+
+fn short_options(reader: &mut Reader, text: &str, is_bind: bool, at: &Place) -> Result<ShortOptions, Reason> {
+    let mut short = ShortOptions::default();
+    for option in text.split(',').filter(|option| !option.is_empty()) {
         match option {
-            "ro" => read_only = true,
+            "ro" => short.read_only = true,
             "rw" | "cached" | "delegated" | "consistent" | "copy" => {}
-            "nocopy" => nocopy = true,
-            "z" | "Z" => {
-                let message = format!("the SELinux option {option:?} of a mount is ignored");
-                reader.out.warning(at, message);
+            "nocopy" => short.nocopy = true,
+            known if is_bind && SELINUX.contains(&known) => short.options.selinux = Some(known.to_owned()),
+            known if is_bind && PROPAGATION.contains(&known) => short.options.propagation = Some(known.to_owned()),
+            known if SELINUX.contains(&known) => {
+                let message = format!("the SELinux option {known:?} of a volume is ignored");
+                reader.out.push(Diagnostic::warning(at, message).hint("the engine labels its volumes itself"));
             }
-            "rprivate" | "private" | "rshared" | "shared" | "rslave" | "slave" => {
-                let message = format!("the mount propagation {option:?} isn't supported yet");
-                reader.unsupported(Diagnostic::error(at, message));
+            known if PROPAGATION.contains(&known) => {
+                return Err(format!("{known:?} is for paths of the host, and this is a volume").into());
             }
             _ => return Err(format!("{option:?} is not an option of a mount; there are ro, rw and nocopy").into()),
         }
     }
-    Ok((read_only, nocopy))
+    Ok(short)
 }
+
+/// How SELinux relabels a path of the host.
+const SELINUX: [&str; 2] = ["z", "Z"];
+const PROPAGATION: [&str; 6] = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
+const RECURSIVE: [&str; 4] = ["enabled", "disabled", "writable", "readonly"];
 
 /// The path inside, which must be absolute and not the root.
 fn absolute(target: &str) -> Result<String, Reason> {

@@ -10,7 +10,7 @@ use super::super::node::{Entry, Kind, Node};
 use super::super::place::{Place, Spanned};
 use super::super::raw::Network;
 use super::super::raw_parts::Attachment;
-use super::super::settings::{EndpointSettings, Ipam, Ipv6Pool};
+use super::super::settings::{EndpointSettings, IpPool, Ipam};
 use super::fields::{Fields, Reader};
 use crate::names::NetworkKey;
 
@@ -155,14 +155,20 @@ impl Reader {
             self.out.error(&gateway.at, message);
             return;
         }
-        let is_second = if is_ipv6 { network.ipam.ipv6.is_some() } else { network.subnet.is_some() };
-        if is_second {
-            let message = format!("{path}: more than one subnet of a kind isn't supported yet");
-            return self.unsupported(Diagnostic::error(&subnet.at, message));
+        let is_further = if is_ipv6 { network.ipam.ipv6.is_some() } else { network.subnet.is_some() };
+        let is_bridge = network.driver.as_ref().is_none_or(|driver| driver.value == "bridge");
+        if is_further && is_bridge {
+            let diagnostic = Diagnostic::error(&subnet.at, format!("{path}: a bridge has one subnet of a kind"));
+            let hint = "remove this one, or choose another driver; a subnet of IPv4 and one of IPv6 go together";
+            return self.unsupported(diagnostic.hint(hint));
         }
-        if is_ipv6 {
+        if is_ipv6 || is_further {
             let gateway = gateway.map(|gateway| gateway.value.to_string());
-            network.ipam.ipv6 = Some(Ipv6Pool { subnet: subnet.value, gateway, ip_range, aux_addresses });
+            let pool = IpPool { subnet: subnet.value, gateway, ip_range, aux_addresses };
+            match is_further {
+                true => network.ipam.more.push(pool),
+                false => network.ipam.ipv6 = Some(pool),
+            }
             return;
         }
         network.gateway = gateway.and_then(|gateway| match gateway.value {

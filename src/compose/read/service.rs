@@ -8,9 +8,9 @@ use indexmap::IndexMap;
 use super::super::diagnostic::Diagnostic;
 use super::super::node::{Kind, Node};
 use super::super::place::{Place, Spanned};
-use super::super::raw::{Build, PullPolicy, Service};
+use super::super::raw::{PullPolicy, Service};
 use super::super::raw_parts::{Condition, Dependency, Restart, Ulimit};
-use super::super::settings::{BuildOptions, Hook};
+use super::super::settings::Hook;
 use super::fields::{Fields, Reader};
 use crate::names::ServiceName;
 
@@ -223,63 +223,6 @@ impl Reader {
         Some(Spanned::new(self.integer(node, path, 0, 1000)?, node.at.clone()))
     }
 
-    fn build(&mut self, node: &Node, path: &str) -> Option<Build> {
-        let mut build = Build {
-            at: node.at.clone(),
-            context: Spanned::new(".".to_owned(), node.at.clone()),
-            dockerfile: None,
-            dockerfile_inline: None,
-            args: IndexMap::new(),
-            target: None,
-            options: BuildOptions::default(),
-        };
-        if let Kind::Scalar(_) = &node.kind {
-            build.context = self.spanned(node, path)?;
-            self.check_context(&build.context);
-            return Some(build);
-        }
-        let mut fields = Fields::of(self, node, path)?;
-        if let Some(context) = fields.read(self, "context", Self::spanned) {
-            self.check_context(&context);
-            build.context = context;
-        }
-        build.dockerfile = fields.read(self, "dockerfile", Self::spanned);
-        build.dockerfile_inline = fields.read(self, "dockerfile_inline", Self::spanned);
-        build.target = fields.read(self, "target", Self::filled);
-        for (key, value) in fields.read_or_default(self, "args", Self::pairs) {
-            let value = value.value.or_else(|| self.variables.get(&key).cloned());
-            build.args.insert(key, value);
-        }
-        build.options = self.build_options(&mut fields);
-        let unsupported = [
-            "additional_contexts",
-            "cache_to",
-            "entitlements",
-            "extra_hosts",
-            "isolation",
-            "no_cache_filter",
-            "privileged",
-            "provenance",
-            "sbom",
-            "secrets",
-            "ssh",
-            "tags",
-            "ulimits",
-        ];
-        fields.finish(self, &unsupported);
-        if let (Some(_), Some(inline)) = (&build.dockerfile, &build.dockerfile_inline) {
-            self.out.error(&inline.at, format!("{path} has both dockerfile and dockerfile_inline"));
-        }
-        Some(build)
-    }
-
-    fn check_context(&mut self, context: &Spanned<String>) {
-        if context.value.contains("://") || context.value.starts_with("git@") {
-            let message = "a build context that isn't a local directory isn't supported yet";
-            self.unsupported(Diagnostic::error(&context.at, message));
-        }
-    }
-
     fn pull_policy(&mut self, node: &Node, path: &str) -> Option<PullPolicy> {
         let text = self.string(node, path)?;
         match text.as_str() {
@@ -334,7 +277,7 @@ impl Reader {
         None
     }
 
-    fn ulimits(&mut self, node: &Node, path: &str) -> IndexMap<String, Ulimit> {
+    pub(super) fn ulimits(&mut self, node: &Node, path: &str) -> IndexMap<String, Ulimit> {
         let Some(map) = self.map(node, path) else { return IndexMap::new() };
         let mut limits = IndexMap::new();
         for (name, entry) in map {

@@ -7,7 +7,7 @@ use super::super::node::{Kind, Node};
 use super::super::place::Spanned;
 use super::super::raw::Service;
 use super::super::raw_parts::Restart;
-use super::super::settings::{Blkio, BuildOptions, Device, DeviceRequest, Logging, Settings};
+use super::super::settings::{Blkio, Device, DeviceRequest, Logging, Settings};
 use super::fields::{Fields, Reader};
 use crate::names::ServiceName;
 
@@ -94,27 +94,6 @@ impl Reader {
             fields.finish(reader, &[]);
             Some(Logging { driver, options })
         });
-    }
-
-    /// What a build is told besides what its text says.
-    pub(super) fn build_options(&mut self, fields: &mut Fields<'_>) -> BuildOptions {
-        let platforms = fields.take("platforms").map(|node| {
-            let platforms = self.strings(node, &fields.path_of("platforms"));
-            if platforms.len() > 1 {
-                let message = format!("{} of more than one platform isn't supported yet", fields.path_of("platforms"));
-                self.unsupported(Diagnostic::error(&node.at, message));
-            }
-            platforms
-        });
-        BuildOptions {
-            cache_from: fields.read_or_default(self, "cache_from", Self::strings),
-            labels: fields.read_or_default(self, "labels", Self::sorted_labels),
-            network: fields.read(self, "network", Self::optional),
-            no_cache: fields.read(self, "no_cache", Self::boolean).unwrap_or_default(),
-            pull: fields.read(self, "pull", Self::boolean).unwrap_or_default(),
-            shm_size: fields.read(self, "shm_size", Self::size).map(|size| size.0),
-            platform: platforms.and_then(|platforms| platforms.into_iter().next()),
-        }
     }
 
     /// `deploy`: what of it makes sense without a Swarm. What the service says itself must be the same.
@@ -266,7 +245,7 @@ impl Reader {
         self.items(node, path, |reader, node, path| reader.scalar(node, path).map(str::to_owned))
     }
 
-    fn sorted_labels(&mut self, node: &Node, path: &str) -> BTreeMap<String, String> {
+    pub(super) fn sorted_labels(&mut self, node: &Node, path: &str) -> BTreeMap<String, String> {
         self.labels(node, path).into_iter().collect()
     }
 

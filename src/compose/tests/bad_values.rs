@@ -198,13 +198,13 @@ fn mounts() {
     10 |       - /
        |         ^
 
-    error: services.web.volumes[6] is a bind mount without a source
+    error: services.web.volumes[6] is a mount of type bind without a source
       --> compose.yaml:11:9
        |
     11 |       - { type: bind, target: /c }
        |         ^
 
-    error: services.web.volumes[7].type must be "bind", "volume" or "tmpfs", but it is "disk"
+    error: services.web.volumes[7].type must be "bind", "volume", "tmpfs" or "image", but it is "disk"
       --> compose.yaml:12:17
        |
     12 |       - { type: disk, target: /c }

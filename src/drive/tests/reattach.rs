@@ -282,7 +282,7 @@ async fn orphans_stay_unless_they_are_to_go() {
 #[tokio::test(start_paused = true)]
 async fn one_whose_network_was_pruned_while_it_rested_is_replaced_and_keeps_its_volume() {
     let mut keeper = http("a");
-    keeper.spec.mounts.push(Mount { target: "/data".into(), kind: MountKind::Anonymous, read_only: false });
+    keeper.spec.mounts.push(Mount::new("/data", MountKind::Anonymous, false));
     let (engine, cluster) = (engine(1), cluster([keeper, http("b")]));
     up(&engine, &cluster).await.is(Outcome::Ready);
     let volumes = engine.networks_and_volumes().1;

@@ -26,6 +26,8 @@ fn built(mut component: Component) -> Component {
         dockerfile_inline: None,
         args: [].into(),
         target: None,
+        secrets: Vec::new(),
+        runs_on: None,
         options: crate::cluster::BuildOptions::default(),
     });
     component

@@ -67,8 +67,16 @@ pub struct Surroundings {
 }
 
 /// Variables that the search reads; empty ones count as unset, as in Docker's own client.
-const VARIABLES: [&str; 6] =
-    ["DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_TLS", "XDG_RUNTIME_DIR"];
+const VARIABLES: [&str; 8] = [
+    "DOCKER_HOST",
+    "DOCKER_CONTEXT",
+    "DOCKER_CONFIG",
+    "DOCKER_TLS_VERIFY",
+    "DOCKER_TLS",
+    "XDG_RUNTIME_DIR",
+    "DOCKER_BUILDKIT",
+    "DOCKER_DEFAULT_PLATFORM",
+];
 
 impl Surroundings {
     /// Those of this process.
@@ -82,7 +90,7 @@ impl Surroundings {
         Self { variables, home: std::env::home_dir() }
     }
 
-    fn variable(&self, name: &str) -> Option<&str> {
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
     }
 
@@ -202,9 +210,15 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    impl Surroundings {
+        pub(in crate::engine::docker) fn with(pairs: &[(&str, &str)]) -> Self {
+            let variables = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            Self { variables, home: None }
+        }
+    }
+
     fn with(pairs: &[(&str, &str)]) -> Surroundings {
-        let variables = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Surroundings { variables, home: None }
+        Surroundings::with(pairs)
     }
 
     #[test]

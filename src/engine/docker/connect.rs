@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +24,9 @@ pub(super) const CLIENT_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// (seen on 20.10.24: containers that ended while others left the same network).
 const SELF_DESCRIPTION: Duration = Duration::from_secs(20);
 
+/// How an engine says that containerd keeps its images.
+const CONTAINERD_STORE: &str = "io.containerd.snapshotter.v1";
+
 /// A version of the engine's API, such as 1.41.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ApiVersion {
@@ -40,6 +43,12 @@ impl ApiVersion {
     pub(super) const MAKES_MOUNT_SOURCES: Self = Self::new(1, 42);
     /// From here on a create call takes several networks, and a health check a start interval.
     pub(super) const MANY_NETWORKS: Self = Self::new(1, 44);
+    /// From here on mounts below a mounted path can be made read-only with it, or not.
+    pub(super) const RECURSIVE_MOUNTS: Self = Self::new(1, 44);
+    /// From here on a part of a volume can be mounted.
+    pub(super) const VOLUME_SUBPATHS: Self = Self::new(1, 45);
+    /// From here on images can be mounted.
+    pub(super) const IMAGE_MOUNTS: Self = Self::new(1, 48);
     /// From here on an endpoint takes kernel parameters, and the container's own may not name interfaces.
     pub(super) const ENDPOINT_SYSCTLS: Self = Self::new(1, 46);
 
@@ -74,6 +83,12 @@ pub(super) struct Inner {
     pub(super) api: ApiVersion,
     pub(super) info: EngineInfo,
     architecture: String,
+    /// Images are kept with all their platforms.
+    pub(super) keeps_platforms: bool,
+    /// Docker's plugin for builds, or why there is none.
+    pub(super) buildx: std::result::Result<PathBuf, String>,
+    /// What `DOCKER_DEFAULT_PLATFORM` says.
+    pub(super) default_platform: Option<String>,
     pub(super) pools: Vec<AddressPool>,
     pub(super) credentials: Credentials,
     /// Names of the containers seen so far, so that errors name a component rather than an id.
@@ -108,6 +123,9 @@ impl DockerEngine {
         let inner = Inner {
             info: engine_info(&address, api, &version, &info),
             pools: pools_of(&info),
+            keeps_platforms: info.driver_status.iter().flatten().flatten().any(|text| text == CONTAINERD_STORE),
+            buildx: around.buildx(),
+            default_platform: around.variable("DOCKER_DEFAULT_PLATFORM").map(ToOwned::to_owned),
             architecture: info.architecture.unwrap_or_default(),
             credentials: Credentials::read(around.docker_config().as_deref()),
             names: Mutex::default(),

@@ -196,6 +196,8 @@ mod tests {
             dockerfile_inline: inline.map(ToOwned::to_owned),
             args: Default::default(),
             target: None,
+            secrets: Vec::new(),
+            runs_on: None,
             options: crate::cluster::BuildOptions::default(),
         }
     }

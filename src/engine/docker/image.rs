@@ -89,7 +89,7 @@ pub(super) fn checked(reference: &str) -> std::result::Result<(), String> {
 }
 
 /// What the engine's pull takes: a digest goes with the name, and without a tag it would fetch every one there is.
-fn name_and_tag(reference: &str) -> (&str, &str) {
+pub(super) fn name_and_tag(reference: &str) -> (&str, &str) {
     if reference.contains('@') {
         return (reference, "");
     }

@@ -9,6 +9,8 @@ mod address;
 mod attach;
 mod attached;
 mod build;
+mod buildx;
+mod buildx_args;
 mod connect;
 mod container_body;
 mod context;

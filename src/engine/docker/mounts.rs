@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use bollard::models::{
-    Mount as EngineMount, MountBindOptions, MountType, MountVolumeOptions, MountVolumeOptionsDriverConfig,
+    Mount as EngineMount, MountBindOptions, MountImageOptions, MountType, MountVolumeOptions,
+    MountVolumeOptionsDriverConfig,
 };
 
 use super::connect::ApiVersion;
-use crate::cluster::{Mount, MountKind};
+use crate::cluster::{Mount, MountKind, MountOptions, Recursive};
 use crate::engine::{CreateContainer, CreateVolume};
 
 /// Mounts in the engine's three forms.
@@ -36,7 +37,7 @@ pub(super) fn of_container(request: &CreateContainer, api: ApiVersion) -> Result
 }
 
 fn add(all: &mut Mounts, mount: &Mount, request: &CreateContainer, api: ApiVersion) -> Result<(), String> {
-    let Mount { target, kind, read_only } = mount;
+    let Mount { target, kind, read_only, options } = mount;
     match kind {
         MountKind::Volume { key, nocopy } => {
             let named = request
@@ -47,20 +48,15 @@ fn add(all: &mut Mounts, mount: &Mount, request: &CreateContainer, api: ApiVersi
             if !named.labels.is_empty() {
                 mount.volume_options = Some(made_again(named, *nocopy));
             }
+            with_volume_options(&mut mount, options, api)?;
             all.mounts.push(mount);
         }
         MountKind::Anonymous => {
-            all.mounts.push(volume(target, request.carried_volumes.get(target), false, *read_only));
+            let mut mount = volume(target, request.carried_volumes.get(target), false, *read_only);
+            with_volume_options(&mut mount, options, api)?;
+            all.mounts.push(mount);
         }
-        MountKind::Bind { source, create } => {
-            let source = utf8(source)?;
-            if *create && api < ApiVersion::MAKES_MOUNT_SOURCES && !source.contains(':') && !target.contains(':') {
-                let mode = if *read_only { ":ro" } else { "" };
-                all.binds.push(format!("{source}:{target}{mode}"));
-            } else {
-                all.mounts.push(bind(source, target, *create, *read_only));
-            }
-        }
+        MountKind::Bind { source, create } => add_bind(all, mount, (utf8(source)?, *create), api)?,
         MountKind::Tmpfs { size, mode, options } => {
             let size = size.map(|bytes| format!("size={bytes}"));
             let mode = mode.map(|bits| format!("mode={bits:o}"));
@@ -68,7 +64,80 @@ fn add(all: &mut Mounts, mount: &Mount, request: &CreateContainer, api: ApiVersi
             let parts: Vec<String> = [options.clone(), size, mode, read_only].into_iter().flatten().collect();
             all.tmpfs.insert(target.clone(), parts.join(","));
         }
+        MountKind::Image { reference } => {
+            needs(api, ApiVersion::IMAGE_MOUNTS, "an image as a mount", target)?;
+            all.mounts.push(EngineMount {
+                target: Some(target.clone()),
+                source: Some(reference.clone()),
+                typ: Some(MountType::IMAGE),
+                image_options: options.subpath.clone().map(|path| MountImageOptions { subpath: Some(path) }),
+                ..Default::default()
+            });
+        }
     }
+    Ok(())
+}
+
+/// What an older engine would leave out without a word is refused by name.
+fn needs(api: ApiVersion, least: ApiVersion, what: &str, target: &str) -> Result<(), String> {
+    if api < least {
+        return Err(format!("{what} at {target} needs an engine of API {least} or newer, and this one has {api}"));
+    }
+    Ok(())
+}
+
+fn with_volume_options(mount: &mut EngineMount, options: &MountOptions, api: ApiVersion) -> Result<(), String> {
+    let target = mount.target.clone().unwrap_or_default();
+    if options.subpath.is_some() {
+        needs(api, ApiVersion::VOLUME_SUBPATHS, "the subpath of the volume", &target)?;
+    }
+    if options.subpath.is_some() || !options.labels.is_empty() {
+        let own = mount.volume_options.get_or_insert_default();
+        own.subpath.clone_from(&options.subpath);
+        // Ours win over the file's.
+        let mut labels: HashMap<String, String> = options.labels.clone().into_iter().collect();
+        labels.extend(own.labels.take().unwrap_or_default());
+        own.labels = Some(labels);
+    }
+    Ok(())
+}
+
+/// A path of the host. The engine relabels it, and older ones make it, only in the short form.
+fn add_bind(all: &mut Mounts, mount: &Mount, (source, create): (&str, bool), api: ApiVersion) -> Result<(), String> {
+    let Mount { target, read_only, options, .. } = mount;
+    let has_colon = source.contains(':') || target.contains(':');
+    // Such an engine would leave `recursive` out in the short form, so that the path must be there.
+    let is_old = api < ApiVersion::MAKES_MOUNT_SOURCES;
+    let is_made = create && is_old && options.recursive.is_none();
+    if let Some(label) = options.selinux.as_ref().filter(|_| has_colon || options.recursive.is_some()) {
+        let why = if has_colon { "a path with a colon" } else { "`recursive`" };
+        return Err(format!("the engine doesn't take selinux: {label} together with {why}, at {target}"));
+    }
+    if options.selinux.is_some() || (is_made && !has_colon) {
+        let words = [read_only.then_some("ro"), options.selinux.as_deref(), options.propagation.as_deref()];
+        let words: Vec<&str> = words.into_iter().flatten().collect();
+        let words = if words.is_empty() { String::new() } else { format!(":{}", words.join(",")) };
+        all.binds.push(format!("{source}:{target}{words}"));
+        return Ok(());
+    }
+    let mut bind = bind(source, target, create && !(is_old && options.recursive.is_some()), *read_only);
+    if options.propagation.is_some() || options.recursive.is_some() {
+        let own = bind.bind_options.get_or_insert_default();
+        own.propagation = options.propagation.as_deref().and_then(|word| word.parse().ok());
+        match options.recursive {
+            Some(Recursive::Disabled) => own.non_recursive = Some(true),
+            Some(Recursive::Writable) => {
+                needs(api, ApiVersion::RECURSIVE_MOUNTS, "recursive: writable", target)?;
+                own.read_only_non_recursive = Some(true);
+            }
+            Some(Recursive::Readonly) => {
+                needs(api, ApiVersion::RECURSIVE_MOUNTS, "recursive: readonly", target)?;
+                own.read_only_force_recursive = Some(true);
+            }
+            None => {}
+        }
+    }
+    all.mounts.push(bind);
     Ok(())
 }
 
@@ -130,7 +199,7 @@ mod tests {
     use crate::names::VolumeKey;
 
     fn mount(target: &str, kind: MountKind) -> Mount {
-        Mount { target: target.into(), kind, read_only: false }
+        Mount::new(target, kind, false)
     }
 
     fn data(labels: &[(&str, &str)]) -> CreateVolume {
@@ -157,6 +226,70 @@ mod tests {
         request.spec.mounts = vec![bind_of(false)];
         let strict = of_container(&request, ApiVersion::OLDEST).unwrap();
         assert_eq!((strict.binds.len(), strict.mounts[0].bind_options.as_ref()), (0, None));
+    }
+
+    fn with(mut mount: Mount, options: MountOptions) -> Mount {
+        mount.options = options;
+        mount
+    }
+
+    #[test]
+    fn how_a_path_of_the_host_is_mounted() {
+        let mut request = request();
+        let all = |options: MountOptions, api: (u32, u32)| {
+            request.spec.mounts = vec![with(Mount { read_only: true, ..bind_of(true) }, options)];
+            of_container(&request, ApiVersion::new(api.0, api.1))
+        };
+        let mut all = all;
+        let label = || MountOptions { selinux: Some("Z".into()), ..Default::default() };
+        let shared = || MountOptions { propagation: Some("rshared".into()), ..Default::default() };
+        let recursive = |how| MountOptions { recursive: Some(how), ..Default::default() };
+        assert_eq!(all(label(), (1, 41)).unwrap().binds, ["/host/b:/b:ro,Z"]);
+        assert_eq!(all(label(), (1, 48)).unwrap().binds, ["/host/b:/b:ro,Z"], "a mount proper has no word for it");
+        assert_eq!(all(shared(), (1, 41)).unwrap().binds, ["/host/b:/b:ro,rshared"]);
+        let options = |mounts: Mounts| mounts.mounts[0].bind_options.clone().unwrap();
+        let new = options(all(shared(), (1, 42)).unwrap());
+        assert_eq!(new.propagation.unwrap().to_string(), "rshared");
+        assert_eq!(options(all(recursive(Recursive::Disabled), (1, 41)).unwrap()).non_recursive, Some(true));
+        let writable = || recursive(Recursive::Writable);
+        assert_eq!(options(all(writable(), (1, 44)).unwrap()).read_only_non_recursive, Some(true));
+        let forced = options(all(recursive(Recursive::Readonly), (1, 44)).unwrap());
+        assert_eq!(forced.read_only_force_recursive, Some(true));
+        let error = all(writable(), (1, 43)).unwrap_err();
+        assert_eq!(error, "recursive: writable at /b needs an engine of API 1.44 or newer, and this one has 1.43");
+        let both = MountOptions { recursive: Some(Recursive::Disabled), ..label() };
+        assert!(all(both, (1, 48)).unwrap_err().contains("selinux: Z together with `recursive`, at /b"));
+    }
+
+    #[test]
+    fn parts_and_labels_of_volumes() {
+        let mut request = request();
+        let part = || MountOptions { subpath: Some("a/b".into()), ..Default::default() };
+        let labels = [("ours", "no"), ("file", "yes")].map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let labelled = MountOptions { labels, ..Default::default() };
+        request.volumes.insert("data".into(), data(&[("ours", "yes")]));
+        let key = VolumeKey::new("data").unwrap();
+        let named = || mount("/data", MountKind::Volume { key: key.clone(), nocopy: false });
+        let image = mount("/i", MountKind::Image { reference: "app:1".into() });
+        request.spec.mounts = vec![
+            with(named(), MountOptions { subpath: Some("a/b".into()), ..labelled.clone() }),
+            with(mount("/anon", MountKind::Anonymous), labelled),
+            with(image.clone(), part()),
+        ];
+        let all = of_container(&request, ApiVersion::new(1, 48)).unwrap().mounts;
+        let of = |index: usize| all[index].volume_options.clone().unwrap();
+        assert_eq!(of(0).subpath.as_deref(), Some("a/b"));
+        assert_eq!(of(0).labels.unwrap()["ours"], "yes");
+        assert_eq!(of(1).labels.unwrap()["file"], "yes");
+        assert_eq!((all[2].typ, all[2].source.as_deref()), (Some(MountType::IMAGE), Some("app:1")));
+        assert_eq!(all[2].image_options.as_ref().unwrap().subpath.as_deref(), Some("a/b"));
+        let mut refused = |mount: Mount| {
+            request.spec.mounts = vec![mount];
+            of_container(&request, ApiVersion::new(1, 44)).unwrap_err()
+        };
+        let version = "needs an engine of API 1.45 or newer, and this one has 1.44";
+        assert_eq!(refused(with(named(), part())), format!("the subpath of the volume at /data {version}"));
+        assert!(refused(image).starts_with("an image as a mount at /i needs an engine of API 1.48"));
     }
 
     #[test]

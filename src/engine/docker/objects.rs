@@ -105,17 +105,55 @@ fn ipam(request: &CreateNetwork) -> Option<Ipam> {
         gateway: request.gateway.map(|gateway| gateway.to_string()),
         auxiliary_addresses: map(&said.aux_addresses),
     });
-    let ipv6 = said.ipv6.as_ref().map(|pool| IpamConfig {
+    let others = said.ipv6.iter().chain(&said.more).map(|pool| IpamConfig {
         subnet: Some(pool.subnet.clone()),
         ip_range: pool.ip_range.clone(),
         gateway: pool.gateway.clone(),
         auxiliary_addresses: map(&pool.aux_addresses),
     });
-    let config: Vec<IpamConfig> = ipv4.into_iter().chain(ipv6).collect();
+    let config: Vec<IpamConfig> = ipv4.into_iter().chain(others).collect();
     let is_said = !config.is_empty() || said.driver.is_some() || !said.options.is_empty();
     is_said.then(|| Ipam {
         driver: said.driver.clone(),
         config: (!config.is_empty()).then_some(config),
         options: map(&said.options),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{IpPool, Ipam as Said};
+
+    #[test]
+    fn every_subnet_is_asked_for() {
+        let pool = |subnet: &str, gateway: Option<&str>| IpPool {
+            subnet: subnet.to_owned(),
+            gateway: gateway.map(ToOwned::to_owned),
+            ip_range: None,
+            aux_addresses: [("r".to_owned(), "10.6.0.2".to_owned())].into(),
+        };
+        let said = Said {
+            ipv6: Some(pool("fd00:5::/64", None)),
+            more: vec![pool("10.6.0.0/24", Some("10.6.0.9"))],
+            ..Said::default()
+        };
+        let request = CreateNetwork {
+            name: "n".into(),
+            labels: BTreeMap::new(),
+            driver: Some("macvlan".into()),
+            driver_opts: BTreeMap::new(),
+            internal: false,
+            attachable: false,
+            subnet: Some("10.5.0.0/24".parse().unwrap()),
+            gateway: None,
+            ip_range: None,
+            ipam: said,
+        };
+        let config = network_body(&request).ipam.unwrap().config.unwrap();
+        let subnets: Vec<&str> = config.iter().map(|one| one.subnet.as_deref().unwrap()).collect();
+        assert_eq!(subnets, ["10.5.0.0/24", "fd00:5::/64", "10.6.0.0/24"]);
+        assert_eq!(config[2].gateway.as_deref(), Some("10.6.0.9"));
+        assert_eq!(config[2].auxiliary_addresses.as_ref().unwrap()["r"], "10.6.0.2");
+    }
 }

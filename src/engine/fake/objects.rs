@@ -199,7 +199,7 @@ impl World {
                     named.push(volume.name.clone());
                 }
                 MountKind::Anonymous => wanted.push(&mount.target),
-                MountKind::Bind { .. } | MountKind::Tmpfs { .. } => {}
+                MountKind::Bind { .. } | MountKind::Tmpfs { .. } | MountKind::Image { .. } => {}
             }
         }
         let of_image = image.volumes.iter().map(String::as_str);

@@ -23,7 +23,7 @@ pub(crate) async fn one_in_use_stays<E: Engine>(cx: &Cx<E>) {
     let key = VolumeKey::new("v").unwrap();
     request.volumes.insert("v".to_owned(), cx.volume_request("v"));
     let kind = MountKind::Volume { key, nocopy: false };
-    request.spec.mounts.push(Mount { target: "/data".to_owned(), kind, read_only: false });
+    request.spec.mounts.push(Mount::new("/data", kind, false));
     let id = cx.create(&request).await.unwrap();
     assert_eq!(cx.inspect(&id).await.anonymous_volumes.len(), 0);
     assert_eq!(cx.engine.remove_volume(&name).await.unwrap_err().kind, ErrorKind::InUse);
@@ -39,7 +39,7 @@ pub(crate) async fn one_that_was_removed_meanwhile_is_ours_again<E: Engine>(cx: 
     let key = VolumeKey::new("v").unwrap();
     request.volumes.insert("v".to_owned(), cx.volume_request("v"));
     let kind = MountKind::Volume { key, nocopy: false };
-    request.spec.mounts.push(Mount { target: "/data".to_owned(), kind, read_only: false });
+    request.spec.mounts.push(Mount::new("/data", kind, false));
     cx.create(&request).await.unwrap();
     let seen = cx.engine.observe(&cx.cluster).await.unwrap().volumes;
     assert_eq!(seen.iter().map(|volume| volume.name.as_str()).collect::<Vec<_>>(), [name.as_str()]);
@@ -49,7 +49,7 @@ pub(crate) async fn one_that_was_removed_meanwhile_is_ours_again<E: Engine>(cx: 
 fn with_anonymous<E: Engine>(cx: &Cx<E>, component: &str) -> CreateContainer {
     let mut request = cx.request(component, &[]);
     let kind = MountKind::Anonymous;
-    request.spec.mounts.push(Mount { target: "/scratch".to_owned(), kind, read_only: false });
+    request.spec.mounts.push(Mount::new("/scratch", kind, false));
     request
 }
 
@@ -103,7 +103,7 @@ pub(crate) async fn a_mount_covers_that_of_an_image<E: Engine>(cx: &Cx<E>) {
     let mut request = cx.request("a", &[]);
     request.image = cx.image_with("volume");
     let kind = MountKind::Tmpfs { size: None, mode: None, options: None };
-    request.spec.mounts.push(Mount { target: "/data".to_owned(), kind, read_only: false });
+    request.spec.mounts.push(Mount::new("/data", kind, false));
     let id = cx.create(&request).await.unwrap();
     assert!(cx.inspect(&id).await.anonymous_volumes.is_empty());
 }

@@ -1,5 +1,6 @@
 //! By example: small Compose texts through `compose::load` and the resolver.
 
+mod builds;
 mod files;
 mod networks;
 mod ports;

@@ -115,7 +115,7 @@ fn volumes(dice: &mut Dice, scene: &mut Scenario) {
     for component in scene.cluster.components.values_mut() {
         if dice.percent(40) {
             let kind = MountKind::Volume { key: dice.pick(keys).parse().unwrap(), nocopy: false };
-            component.spec.mounts.push(Mount { target: "/data".into(), kind, read_only: false });
+            component.spec.mounts.push(Mount::new("/data", kind, false));
         }
     }
 }
