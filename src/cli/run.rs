@@ -55,8 +55,9 @@ pub fn main() -> ExitCode {
             code = dispatch(cli, &printer, &interrupts) => code,
         }
     });
-    // Whatever still runs, such as an exec that can't be taken back, isn't waited for.
-    runtime.shutdown_background();
+    // Whatever still runs, such as an exec that can't be taken back, isn't waited for; but tasks are given up properly,
+    // so that a program that one of them runs is ended.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(100));
     ExitCode::from(code)
 }
 

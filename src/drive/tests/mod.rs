@@ -7,6 +7,7 @@ mod harness;
 mod hooks;
 mod killed;
 mod labelled;
+mod policies;
 mod random;
 mod reattach;
 mod rolling;

@@ -2,7 +2,6 @@
 //!
 //! The plugin is run as it is, without Docker's client: it is told the engine's address by the environment.
 
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,20 +10,17 @@ use bollard::errors::Error;
 use futures::stream::{self, BoxStream, StreamExt};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, Command};
-use tokio::sync::mpsc::Sender;
+use tokio::process::{Child, ChildStderr, Command};
 
 use super::address::{Address, Surroundings};
 use super::buildx_args::Invocation;
 use super::failure::{explain, refused};
-use crate::engine::{Progress, Result, Verb};
+use crate::engine::{EngineError, Progress, Result, Verb};
 
 /// A plugin that says nothing for so long has hung: a step that is under way is told again and again.
 const SILENCE: Duration = Duration::from_secs(15 * 60);
 /// A longer line is shown in pieces.
 const LONGEST_LINE: u64 = 64 * 1024;
-/// Lines that wait to be taken.
-const WAITING: usize = 64;
 /// Where Docker's client looks for its plugins besides the user's own folder.
 const FOLDERS: [&str; 4] = [
     "/usr/local/lib/docker/cli-plugins",
@@ -87,63 +83,73 @@ pub(super) fn run(
         // Ctrl-C is for convoke to judge, which kills the plugin when it gives the build up.
         .process_group(0)
         .kill_on_drop(true);
-    let program = program.to_owned();
-    let (sender, receiver) = tokio::sync::mpsc::channel(WAITING);
-    tokio::spawn(async move {
-        let result = match command.spawn() {
-            Ok(child) => follow(child, invocation.input, &sender, &verb).await,
-            Err(error) => Err(refused(verb, format!("{} can't be run: {error}", program.display()))),
-        };
-        if let Err(error) = result {
-            // Nobody listens if the build was given up.
-            _ = sender.send(Err(error)).await;
+    let begun =
+        command.spawn().map_err(|error| refused(verb.clone(), format!("{} can't be run: {error}", program.display())));
+    match begun {
+        Ok(child) => {
+            let running = Running::of(child, invocation.input, verb);
+            stream::try_unfold(running, async |mut running| Ok(running.next().await?.map(|step| (step, running))))
+                .boxed()
         }
-    });
-    stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) }).boxed()
+        Err(error) => stream::iter([Err(error)]).boxed(),
+    }
 }
 
-/// Passes on what it says until it has ended.
-async fn follow(mut child: Child, input: String, sender: &Sender<Result<Progress>>, verb: &Verb) -> Result<()> {
-    let trouble = |error: std::io::Error| refused(verb.clone(), format!("buildx: {error}"));
-    if let Some(mut pipe) = child.stdin.take() {
-        tokio::spawn(async move {
-            // One that doesn't read it says why.
-            _ = pipe.write_all(input.as_bytes()).await;
-        });
+/// The plugin while it runs. It is killed when this is dropped: the stream itself has it, and no task of its own, which
+/// might outlive a process that is about to end.
+struct Running {
+    child: Child,
+    output: Option<BufReader<ChildStderr>>,
+    said: Said,
+    verb: Verb,
+}
+
+impl Running {
+    fn of(mut child: Child, input: String, verb: Verb) -> Self {
+        if let Some(mut pipe) = child.stdin.take() {
+            tokio::spawn(async move {
+                // One that doesn't read it says why.
+                _ = pipe.write_all(input.as_bytes()).await;
+            });
+        }
+        let output = child.stderr.take().map(BufReader::new);
+        Self { child, output, said: Said::default(), verb }
     }
-    let Some(output) = child.stderr.take() else { return Ok(()) };
-    let mut output = BufReader::new(output);
-    let mut said = Said::default();
-    loop {
-        let mut line = Vec::new();
-        let mut limited = (&mut output).take(LONGEST_LINE);
-        let read = tokio::select! {
-            // The caller gave up; dropping the child kills it.
-            () = sender.closed() => return Ok(()),
-            read = tokio::time::timeout(SILENCE, limited.read_until(b'\n', &mut line)) => read,
-        };
-        match read {
-            Ok(Ok(0)) => break,
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => return Err(trouble(error)),
-            Err(_) => {
-                let message = format!("buildx has said nothing for {} min, and was ended", SILENCE.as_secs() / 60);
-                return Err(refused(verb.clone(), message));
+
+    /// What it says next; None when it has ended well.
+    async fn next(&mut self) -> Result<Option<Progress>> {
+        while let Some(line) = self.line().await? {
+            if let Some(text) = self.said.line(String::from_utf8_lossy(&line).trim_end()) {
+                return Ok(Some(Progress { text, current: None, total: None }));
             }
         }
-        let line = said.line(String::from_utf8_lossy(&line).trim_end());
-        if let Some(text) = line
-            && sender.send(Ok(Progress { text, current: None, total: None })).await.is_err()
-        {
-            return Ok(());
+        let status = self.child.wait().await.map_err(|error| self.trouble(&error))?;
+        if status.success() {
+            return Ok(None);
+        }
+        let message =
+            self.said.error.take().or(self.said.last.take()).unwrap_or_else(|| "it gives no reason".to_owned());
+        Err(explain(self.verb.clone(), Error::DockerStreamError { error: format!("{message} (buildx: {status})") }))
+    }
+
+    /// A line of its output; None at the end.
+    async fn line(&mut self) -> Result<Option<Vec<u8>>> {
+        let Some(output) = &mut self.output else { return Ok(None) };
+        let mut line = Vec::new();
+        match tokio::time::timeout(SILENCE, output.take(LONGEST_LINE).read_until(b'\n', &mut line)).await {
+            Ok(Ok(0)) => Ok(None),
+            Ok(Ok(_)) => Ok(Some(line)),
+            Ok(Err(error)) => Err(self.trouble(&error)),
+            Err(_) => {
+                let message = format!("buildx has said nothing for {} min, and was ended", SILENCE.as_secs() / 60);
+                Err(refused(self.verb.clone(), message))
+            }
         }
     }
-    let status = child.wait().await.map_err(trouble)?;
-    if status.success() {
-        return Ok(());
+
+    fn trouble(&self, error: &std::io::Error) -> EngineError {
+        refused(self.verb.clone(), format!("buildx: {error}"))
     }
-    let message = said.error.or(said.last.pop_back()).unwrap_or_else(|| "it gives no reason".to_owned());
-    Err(explain(verb.clone(), Error::DockerStreamError { error: format!("{message} (buildx: {status})") }))
 }
 
 /// What it said so far.
@@ -151,8 +157,8 @@ async fn follow(mut child: Child, input: String, sender: &Sender<Result<Progress
 struct Said {
     /// Its own error.
     error: Option<String>,
-    /// The last lines: where it ended without an error, they say why.
-    last: VecDeque<String>,
+    /// The last line: where it ended without an error of its own, that says why.
+    last: Option<String>,
 }
 
 impl Said {
@@ -169,10 +175,7 @@ impl Said {
         if !is_news || text.chars().all(|c| c == '-') {
             return None;
         }
-        self.last.push_back(text.to_owned());
-        if self.last.len() > 1 {
-            self.last.pop_front();
-        }
+        self.last = Some(text.to_owned());
         Some(text.to_owned())
     }
 }

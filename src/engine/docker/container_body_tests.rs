@@ -88,6 +88,40 @@ fn every_part_of_the_file_arrives() {
     assert_eq!(host["SecurityOpt"], json!(["no-new-privileges"]));
 }
 
+/// What the machines that test this can't show: another system, kernel, control groups or storage driver, a newer API.
+#[test]
+fn what_few_engines_take_is_asked_of_them_all_the_same() {
+    let mut request = request();
+    request.spec.settings = serde_json::from_value(json!({
+        "annotations": { "a": "b" },
+        "cpu_count": 2, "cpu_percent": 50,
+        "cpu_rt_period": 1000, "cpu_rt_runtime": 500,
+        "mem_swappiness": 10, "oom_kill_disable": true,
+        "storage_opt": { "size": "1G" },
+    }))
+    .unwrap();
+    let weight_device = vec![("/dev/x".to_owned(), 200)];
+    request.spec.settings.blkio = Some(crate::cluster::Blkio { weight_device, ..Default::default() });
+    request.spec.settings.mac_address = Some("02:42:0a:00:00:09".to_owned());
+    let refused = body(&request, ApiVersion::new(1, 43)).unwrap_err();
+    assert_eq!(refused, "mac_address needs an engine of API 1.44 or newer");
+    request.spec.settings.mac_address = None;
+    let host = &value(&request, ApiVersion::new(1, 43))["HostConfig"];
+    for (key, expected) in [
+        ("Annotations", json!({ "a": "b" })),
+        ("BlkioWeightDevice", json!([{ "Path": "/dev/x", "Weight": 200 }])),
+        ("CpuCount", json!(2)),
+        ("CpuPercent", json!(50)),
+        ("CpuRealtimePeriod", json!(1000)),
+        ("CpuRealtimeRuntime", json!(500)),
+        ("MemorySwappiness", json!(10)),
+        ("OomKillDisable", json!(true)),
+        ("StorageOpt", json!({ "size": "1G" })),
+    ] {
+        assert_eq!(host[key], expected, "{key}");
+    }
+}
+
 #[test]
 fn nothing_asked_is_nothing_replaced() {
     let body = value(&request(), ApiVersion::OLDEST);
