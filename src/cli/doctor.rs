@@ -3,6 +3,7 @@
 use super::error::{CliError, FAILED};
 use super::session::Session;
 use crate::engine::docker::DockerEngine;
+use crate::neon::clock;
 use crate::report::{DoctorRow, DoctorStatus, table};
 use crate::store::Store;
 use crate::units::ByteSize;
@@ -39,6 +40,7 @@ async fn of_engine(session: &Session, engine: &DockerEngine) -> Vec<DoctorRow> {
     )];
     let machine = format!("{}, {} CPUs, {}", info.operating_system, info.cpus, ByteSize(info.memory));
     rows.push(row("machine", DoctorStatus::Ok, machine, None));
+    rows.extend(of_clock(engine));
     let way = session.prober(engine).await.reach();
     rows.push(if info.is_local {
         row("containers", DoctorStatus::Ok, format!("reached {}", describe_reach(&way)), None)
@@ -47,6 +49,15 @@ async fn of_engine(session: &Session, engine: &DockerEngine) -> Vec<DoctorRow> {
         row("containers", DoctorStatus::Warn, text, Some("publish the ports that probes ask, or probe by exec"))
     });
     rows
+}
+
+/// What is signed with a time is taken within some minutes of it alone.
+fn of_clock(engine: &DockerEngine) -> Option<DoctorRow> {
+    let time = engine.time()?;
+    Some(match clock::warning_of("the engine's machine", time.said, time.asked, time.answered) {
+        Some(warning) => row("clock", DoctorStatus::Warn, warning, None),
+        None => row("clock", DoctorStatus::Ok, "the engine's is this machine's, within 30 s", None),
+    })
 }
 
 fn describe_reach(report: &crate::probe::ReachReport) -> String {

@@ -187,6 +187,33 @@ pub struct BranchMade {
     pub timeline: TimelineId,
 }
 
+/// Body of `POST /v1/tenants/ID/imports`: a base backup is to become a branch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimelineImport {
+    /// Its branch's name.
+    pub branch: BranchName,
+    /// Null: a new one, or that of an import which was cut off.
+    #[serde(default)]
+    pub timeline_id: Option<TimelineId>,
+    /// Where the backup begins.
+    pub base_lsn: Lsn,
+    /// Where its WAL ends; null: there is none.
+    #[serde(default)]
+    pub end_lsn: Option<Lsn>,
+}
+
+/// Of `POST /v1/tenants/ID/imports`: what is still to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportPlan {
+    /// Which timeline it becomes.
+    pub timeline_id: TimelineId,
+    /// The backup.
+    pub base: bool,
+    /// Its WAL.
+    pub wal: bool,
+}
+
 /// Body of `PUT /v1/tenants/ID/timelines/BRANCH/safekeepers`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -8,6 +8,7 @@ use super::controller::Origin;
 use super::ids::{BranchName, TenantId, TimelineId};
 use super::settings::Settings;
 use super::state::{State, Tenant};
+use super::versions::mismatch;
 use super::wire::{Node, Safekeeper};
 
 /// The branch that every tenant has.
@@ -61,6 +62,10 @@ pub fn next(settings: &Settings, state: &State, seen: &Seen) -> Step {
     for (name, pg_version) in branches(settings) {
         match known.branches.get(&name) {
             None => return Step::ChooseTimeline(tenant, name, pg_version),
+            // It could not be made, and another version is wanted now.
+            Some(branch) if !branch.created && branch.pg_version != pg_version => {
+                return Step::ChooseTimeline(tenant, name, pg_version);
+            }
             Some(branch) if !branch.created => {
                 let wait = nodes(settings, seen).or_else(|| active_safekeepers(settings, seen));
                 let origin = origin(known, &name, branch.pg_version);
@@ -68,6 +73,9 @@ pub fn next(settings: &Settings, state: &State, seen: &Seen) -> Step {
             }
             Some(_) => {}
         }
+    }
+    if let Some(why) = mismatch(settings, known) {
+        return Step::Wait(why);
     }
     let is_known = |name| state.endpoints.get(name).is_some_and(|endpoint| endpoint.declared);
     let declared: BTreeSet<_> = settings.endpoints.iter().map(|endpoint| &endpoint.name).collect();
@@ -214,7 +222,7 @@ mod tests {
                 Step::CreateTenant(id) => self.state.tenants.get_mut(&id).unwrap().created = true,
                 Step::ChooseTimeline(tenant, name, pg_version) => {
                     let branch = Branch { timeline: self.id(), pg_version, created: false };
-                    self.state.add_branch(tenant, name, branch).unwrap();
+                    self.state.choose_branch(tenant, name, branch).unwrap();
                 }
                 Step::CreateTimeline(tenant, name, ..) => {
                     self.state.tenants.get_mut(&tenant).unwrap().branches.get_mut(&name).unwrap().created = true;
@@ -334,6 +342,32 @@ mod tests {
         assert_eq!(world.next(), Step::Done);
         world.seen.safekeepers[1].host = "elsewhere".into();
         assert_eq!(world.next(), Step::Register(1));
+    }
+
+    #[test]
+    fn an_endpoint_with_another_postgres_than_its_branch_is_told() {
+        let mut world = World::new();
+        world.run();
+        world.settings.endpoints[2].pg_version = 17;
+        let expected = "endpoint old has an image of Postgres 17, and its branch legacy is of 15, which never changes: \
+                        endpoints=old:15=legacy, or another branch";
+        assert_eq!(world.next(), Step::Wait(expected.into()));
+    }
+
+    #[test]
+    fn a_branch_that_could_not_be_made_may_be_wanted_with_another_postgres() {
+        let mut world = World::new();
+        while !matches!(world.next(), Step::CreateTimeline(_, ref name, ..) if name.as_str() == "legacy") {
+            let step = world.next();
+            world.act(step);
+        }
+        world.settings.endpoints[2].pg_version = 16;
+        assert!(matches!(world.next(), Step::ChooseTimeline(_, _, 16)));
+        let made = world.run().into_iter().find_map(|step| match step {
+            Step::CreateTimeline(.., origin) => Some(origin),
+            _ => None,
+        });
+        assert_eq!(made, Some(Origin::Fresh { pg_version: 16 }));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! compute_ctl, as a client sees it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Method;
 use serde_json::{Value, json};
 
+use super::clock::Clocks;
 use super::http::{CallError, Peer};
 use super::ids::{EndpointName, Lsn};
 use super::spec::{HTTP_PORT, INTERNAL_HTTP_PORT};
@@ -29,6 +31,12 @@ impl Compute {
     #[must_use]
     pub fn at(endpoint: &EndpointName, address: &str, token: String) -> Self {
         Self(Peer { token: Some(token), ..Peer::new(format!("endpoint {endpoint}"), address) })
+    }
+
+    /// The same, and what time it says it is goes there.
+    #[must_use]
+    pub fn noting(self, clocks: &Arc<Clocks>) -> Self {
+        Self(Peer { clocks: Some(Arc::clone(clocks)), ..self.0 })
     }
 
     /// What it is doing.

@@ -1,10 +1,12 @@
 //! The storage controller, as a client sees it: which call may be made when, and for how long it is waited for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Method;
 use serde_json::{Value, json};
 
+use super::clock::Clocks;
 use super::http::{CallError, Peer};
 use super::ids::{Lsn, TenantId, TimelineId};
 use super::settings::SafekeeperSettings;
@@ -39,10 +41,10 @@ pub enum Origin {
 }
 
 impl Controller {
-    /// The one at this `host:port`. `token`: where it wants one.
+    /// The one at this `host:port`. `token`: where it wants one; `clocks`: where its time is noted.
     #[must_use]
-    pub fn new(address: &str, token: Option<String>) -> Self {
-        Self(Peer { token, ..Peer::new("the storage controller", address) })
+    pub fn new(address: &str, token: Option<String>, clocks: Arc<Clocks>) -> Self {
+        Self(Peer { token, clocks: Some(clocks), ..Peer::new("the storage controller", address) })
     }
 
     /// All calls that have no method here: the answer as it is.

@@ -1,20 +1,27 @@
 //! Calls over plain HTTP, each over a connection of its own and within a time limit.
 
+use std::error::Error;
 use std::fmt;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::{Either, select};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Body;
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HOST};
+use hyper::http::request::Builder;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use super::clock::Clocks;
 
 /// More than any answer is long; a peer that never ends one may not fill the memory.
 const LARGEST: usize = 64 << 20;
@@ -108,6 +115,8 @@ pub struct Peer {
     pub address: String,
     /// Bearer token.
     pub token: Option<String>,
+    /// Where it is noted what time the program says it is.
+    pub clocks: Option<Arc<Clocks>>,
 }
 
 /// Without the token.
@@ -120,7 +129,7 @@ impl fmt::Debug for Peer {
 impl Peer {
     /// Without a token.
     pub fn new(name: impl Into<String>, address: impl Into<String>) -> Self {
-        Self { name: name.into(), address: address.into(), token: None }
+        Self { name: name.into(), address: address.into(), token: None, clocks: None }
     }
 
     /// A call whose answer is `T`. `body` is sent as JSON.
@@ -135,7 +144,17 @@ impl Peer {
         limit: Duration,
     ) -> Result<T, CallError> {
         let (status, bytes) = self.call(method.clone(), path, body, limit).await?;
-        let what = || format!("{method} {path}");
+        self.understood(&format!("{method} {path}"), status, bytes)
+    }
+
+    /// What an answer says, if it is success.
+    pub(super) fn understood<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        status: StatusCode,
+        bytes: Bytes,
+    ) -> Result<T, CallError> {
+        let what = || what.to_owned();
         if !status.is_success() {
             let message = message_of(&bytes);
             return Err(CallError::Refused { peer: self.name.clone(), what: what(), status, message });
@@ -167,28 +186,48 @@ impl Peer {
                 return Err(CallError::Form { peer: self.name.clone(), what, why: error.to_string() });
             }
         };
-        match timeout(limit, self.exchange(method, path, bytes)).await {
+        let is_json = bytes.is_some();
+        let exchange = async {
+            let body = Full::new(Bytes::from(bytes.unwrap_or_default()));
+            let mut request = self.request(method, path);
+            if is_json {
+                request = request.header(CONTENT_TYPE, "application/json");
+            }
+            self.exchange(request.body(body).map_err(|error| error.to_string())?).await
+        };
+        match timeout(limit, exchange).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(why)) => Err(CallError::Unreachable { peer: self.name.clone(), why }),
             Err(_) => Err(CallError::Timeout { peer: self.name.clone(), what, limit }),
         }
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<(StatusCode, Bytes), String> {
-        let mut request = Request::builder().method(method).uri(path).header(HOST, &self.address).header(ACCEPT, "*/*");
-        if let Some(token) = &self.token {
-            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+    /// A request without its body.
+    pub(super) fn request(&self, method: Method, path: &str) -> Builder {
+        let request = Request::builder().method(method).uri(path).header(HOST, &self.address).header(ACCEPT, "*/*");
+        match &self.token {
+            Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
+            None => request,
         }
-        if body.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
-        }
-        let request = request.body(Full::new(Bytes::from(body.unwrap_or_default()))).map_err(|e| e.to_string())?;
+    }
+
+    /// Over a connection of its own.
+    pub(super) async fn exchange<B>(&self, request: Request<B>) -> Result<(StatusCode, Bytes), String>
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let asked = Timestamp::now();
         let stream = TcpStream::connect(self.address.as_str()).await.map_err(|error| error.to_string())?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
         let answer = pin!(async move {
             let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
             let status = response.status();
+            if let (Some(clocks), Some(date)) = (&self.clocks, response.headers().get(DATE)) {
+                clocks.note(&self.name, date.as_bytes(), asked);
+            }
             let body =
                 Limited::new(response.into_body(), LARGEST).collect().await.map_err(|error| error.to_string())?;
             Ok((status, body.to_bytes()))

@@ -6,7 +6,7 @@
 //!  state (disk)       ├─► bootstrap::next ─► one step ─► controller      pure decision, then one call
 //!  the controller     ┘
 //!  compute asks ──────► inside::spec ─► plane::spec_for ─► spec::spec    pure: JSON from what is known
-//!  controller notifies ► inside ─► plane::tell ─► compute /configure     one at a time for each compute
+//!  controller notifies ► inside ─► tell::tell ──► compute /configure     one at a time for each compute
 //!  command line ──────► outside                                          with the token
 //! ```
 //!
@@ -14,7 +14,9 @@
 //! before anybody hears of it; what isn't on disk is asked anew after a restart.
 
 pub mod api;
+pub mod backup;
 pub mod bootstrap;
+pub mod clock;
 pub mod compute;
 pub mod controller;
 pub mod disk;
@@ -23,6 +25,7 @@ pub mod ids;
 pub mod import;
 pub mod keys;
 pub mod memory;
+pub mod places;
 pub mod plane;
 pub mod promote;
 pub mod room;
@@ -32,7 +35,11 @@ pub mod server;
 pub mod settings;
 pub mod spec;
 pub mod state;
+pub mod tell;
+pub mod timeline_import;
 pub mod tokens;
+pub mod upload;
+pub mod versions;
 pub mod wire;
 
 mod inside;

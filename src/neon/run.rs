@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::api::{API_PORT, INSIDE_PORT};
 use super::bootstrap::{self, Seen, Step};
+
 use super::ids::{TenantId, TimelineId};
 use super::keys::secret_word;
 use super::plane::{Plane, PlaneError};
@@ -57,7 +58,7 @@ pub async fn run(paths: &Paths) -> anyhow::Result<()> {
     if let Some(root) = &paths.tokens {
         tokens::write(&plane.keys, root)?;
     }
-    if let Some(warning) = plane.room() {
+    for warning in plane.warnings() {
         tracing::warn!("{warning}");
     }
     let inner = listen(INSIDE_PORT).await?;
@@ -158,11 +159,12 @@ async fn step(plane: &Plane, begun: Instant) -> Result<Option<String>, PlaneErro
         Step::ChooseTimeline(tenant, name, pg_version) => {
             let timeline = TimelineId::random().map_err(|error| PlaneError::Disk(std::io::Error::other(error)))?;
             let branch = Branch { timeline, pg_version, created: false };
-            plane.memory.change(|state| Ok::<_, PlaneError>(state.add_branch(tenant, name, branch)?))?;
+            plane.memory.change(|state| Ok::<_, PlaneError>(state.choose_branch(tenant, name, branch)?))?;
         }
         Step::CreateTimeline(tenant, name, timeline, origin) => {
             check_known(plane, Some(tenant)).await?;
-            plane.controller.create_timeline(tenant, timeline, origin).await?;
+            let made = plane.controller.create_timeline(tenant, timeline, origin).await;
+            made.map_err(|error| plane.explained(error, origin))?;
             plane.memory.change(|state| {
                 if let Some(branch) = state.tenants.entry(tenant).or_default().branches.get_mut(&name) {
                     branch.created = true;

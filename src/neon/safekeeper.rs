@@ -12,7 +12,7 @@ use super::tokens;
 use super::wire::Safekeeper;
 
 /// One that doesn't answer for so long isn't there.
-const LIMIT: Duration = Duration::from_secs(3);
+pub(super) const LIMIT: Duration = Duration::from_secs(3);
 
 /// A timeline on one safekeeper, of `GET /v1/tenant/:id/timeline/:id`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -30,6 +30,11 @@ pub struct OnSafekeeper {
 pub struct Membership {
     /// From 1.
     pub generation: u32,
+}
+
+/// Without a token.
+pub(super) fn peer(at: &Safekeeper) -> Peer {
+    Peer::new(format!("safekeeper {}", at.id), format!("{}:{}", at.host, at.http_port))
 }
 
 impl Plane {
@@ -51,8 +56,7 @@ impl Plane {
 
     async fn ask(&self, at: &Safekeeper, tenant: TenantId, timeline: TimelineId) -> Result<OnSafekeeper, CallError> {
         let token = self.settings.auth.then(|| tokens::of_tenant(&self.keys, tenant));
-        let peer =
-            Peer { token, ..Peer::new(format!("safekeeper {}", at.id), format!("{}:{}", at.host, at.http_port)) };
+        let peer = Peer { token, ..peer(at) };
         let path = format!("/v1/tenant/{tenant}/timeline/{timeline}");
         let answer = peer.ask(Method::GET, &path, None::<&()>, LIMIT).await;
         answer.inspect_err(|error| tracing::debug!("{error}"))

@@ -1,7 +1,9 @@
 //! A small HTTP server: requests with their bodies read, within limits, and answers as JSON.
 
+use std::fmt::Display;
 use std::future::Future;
-use std::sync::Arc;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -36,9 +38,34 @@ pub struct Asked {
     pub token: Option<String>,
     /// Its body.
     pub body: Bytes,
+    /// A body that may be long, and wasn't read yet: an archive.
+    stream: Mutex<Option<Incoming>>,
 }
 
 impl Asked {
+    /// The body, if it is an archive and nobody has taken it yet.
+    ///
+    /// # Errors
+    /// An answer that says that there is none.
+    pub fn archive(&self) -> Result<Incoming, Answer> {
+        let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let why = "this call wants an archive (Content-Type: application/x-tar)";
+        stream.ok_or_else(|| Answer::problem(StatusCode::BAD_REQUEST, why))
+    }
+
+    /// A parameter of the query, as `T`.
+    ///
+    /// # Errors
+    /// An answer that says that it isn't there, or what is wrong with it.
+    pub fn parameter<T: FromStr<Err: Display>>(&self, name: &str) -> Result<T, Answer> {
+        let bad = |why: &dyn Display| Answer::problem(StatusCode::BAD_REQUEST, format_args!("parameter {name}: {why}"));
+        let query = self.target.split_once('?').map_or("", |(_, query)| query);
+        let found = query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name));
+        let (_, value) = found.ok_or_else(|| bad(&"it is missing"))?;
+        let value = decoded(value).ok_or_else(|| bad(&"it isn't text"))?;
+        value.parse().map_err(|error| bad(&error))
+    }
+
     /// The body as `T`.
     ///
     /// # Errors
@@ -67,7 +94,7 @@ impl Answer {
     }
 
     /// Anything else: `{"msg": …}`.
-    pub fn problem(status: StatusCode, why: impl std::fmt::Display) -> Self {
+    pub fn problem(status: StatusCode, why: impl Display) -> Self {
         Self { status, body: json!({ "msg": why.to_string() }).to_string().into() }
     }
 
@@ -128,14 +155,27 @@ where
 async fn read(request: Request<Incoming>) -> Result<Asked, Answer> {
     let (head, body) = request.into_parts();
     let bad = |why: String| Answer::problem(StatusCode::BAD_REQUEST, why);
-    let body = timeout(READ, Limited::new(body, LARGEST).collect()).await;
-    let body = body.map_err(|_| bad("the body didn't come".into()))?.map_err(|error| bad(error.to_string()))?;
+    let is_archive = head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/x-tar");
+    let (body, stream) = if is_archive {
+        (Bytes::new(), Some(body))
+    } else {
+        let body = timeout(READ, Limited::new(body, LARGEST).collect()).await;
+        let body = body.map_err(|_| bad("the body didn't come".into()))?.map_err(|error| bad(error.to_string()))?;
+        (body.to_bytes(), None)
+    };
     let path = head.uri.path().split('/').filter(|part| !part.is_empty());
     let path = path.map(|part| decoded(part).ok_or_else(|| bad(format!("bad path {}", head.uri.path()))));
     let token = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = token.and_then(|value| value.strip_prefix("Bearer ")).map(str::to_owned);
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
-    Ok(Asked { path: path.collect::<Result<_, _>>()?, method: head.method, target, token, body: body.to_bytes() })
+    Ok(Asked {
+        path: path.collect::<Result<_, _>>()?,
+        method: head.method,
+        target,
+        token,
+        body,
+        stream: Mutex::new(stream),
+    })
 }
 
 /// Percent signs and what they stand for; None for text that can't be.
@@ -180,6 +220,24 @@ mod tests {
         for bad in ["%", "%1", "%zz", "%ff"] {
             assert_eq!(decoded(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn parameters_are_read_from_the_query() {
+        let asked = Asked {
+            method: Method::PUT,
+            target: "/a?x=0/16B5A50&y=%2F&z=7".into(),
+            path: Vec::new(),
+            token: None,
+            body: Bytes::new(),
+            stream: Mutex::default(),
+        };
+        assert_eq!(asked.parameter::<String>("x").unwrap(), "0/16B5A50");
+        assert_eq!(asked.parameter::<String>("y").unwrap(), "/");
+        assert_eq!(asked.parameter::<u32>("z").unwrap(), 7);
+        let why = |name: &str| String::from_utf8(asked.parameter::<u32>(name).unwrap_err().body.to_vec()).unwrap();
+        assert_eq!(why("no"), r#"{"msg":"parameter no: it is missing"}"#);
+        assert_eq!(why("y"), r#"{"msg":"parameter y: invalid digit found in string"}"#);
     }
 
     #[tokio::test]

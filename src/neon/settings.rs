@@ -32,6 +32,21 @@ pub struct Settings {
     pub endpoints: Vec<DeclaredEndpoint>,
     /// How clients log in.
     pub login: Login,
+    /// What all computes have in common.
+    #[serde(default)]
+    pub compute: ComputeSettings,
+}
+
+/// How Postgres is set.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ComputeSettings {
+    /// Further lines of postgresql.conf; they win.
+    #[serde(default)]
+    pub postgresql_conf: String,
+    /// After so many seconds each what the cache of pages holds is noted, and fetched at the next start; 0: never.
+    #[serde(default)]
+    pub prewarm_seconds: u32,
 }
 
 /// A safekeeper, as the storage controller is told.

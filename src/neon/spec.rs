@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use super::ids::{EndpointName, TenantId, TimelineId};
-use super::settings::Login;
+use super::settings::{ComputeSettings, Login};
 use super::state::Mode;
 
 /// Where a compute's Postgres listens.
@@ -65,6 +65,8 @@ pub struct SpecInput<'a> {
     pub verifier: &'a str,
     /// The password for pageservers and safekeepers, where they want one.
     pub storage_token: Option<String>,
+    /// What all computes have in common.
+    pub compute: &'a ComputeSettings,
     /// `host:port` of the endpoint storage and a token for it.
     pub endpoint_storage: Option<(&'a str, String)>,
 }
@@ -75,6 +77,7 @@ pub fn spec(input: &SpecInput<'_>) -> Value {
     let primary = input.mode == Mode::Primary;
     let urls: Vec<String> =
         input.placement.shards.iter().map(|place| format!("postgres://no_user@{}", place.address)).collect();
+    let prewarm = input.compute.prewarm_seconds;
     let (storage_addr, storage_token) = input.endpoint_storage.clone().unzip();
     let safekeepers = if primary { input.safekeepers.addresses.as_slice() } else { &[] };
     json!({
@@ -107,8 +110,8 @@ pub fn spec(input: &SpecInput<'_>) -> Value {
         "storage_auth_token": input.storage_token,
         "endpoint_storage_addr": storage_addr,
         "endpoint_storage_token": storage_token,
-        "autoprewarm": false,
-        "offload_lfc_interval_seconds": null,
+        "autoprewarm": prewarm > 0,
+        "offload_lfc_interval_seconds": (prewarm > 0).then_some(prewarm),
         "reconfigure_concurrency": 1,
         "drop_subscriptions_before_start": false,
         "audit_log_level": "Disabled",
@@ -175,6 +178,13 @@ fn postgresql_conf(input: &SpecInput<'_>) -> String {
             }
         }
     }
+    if input.compute.prewarm_seconds > 0 {
+        // What is noted is what the cache on the disk holds, which is off unless it has a size. The folder is the image's.
+        add(format_args!("neon.max_file_cache_size=1GB"));
+        add(format_args!("neon.file_cache_size_limit=1GB"));
+        add(format_args!("neon.file_cache_path=/neon/cache"));
+    }
+    add(format_args!("{}", input.compute.postgresql_conf.trim_end()));
     conf
 }
 
@@ -188,6 +198,10 @@ mod tests {
     }
 
     fn made(mode: Mode, placement: &Placement) -> Value {
+        made_with(mode, placement, 0)
+    }
+
+    fn made_with(mode: Mode, placement: &Placement, prewarm_seconds: u32) -> Value {
         let safekeepers = Safekeepers {
             generation: Some(1),
             addresses: vec!["safekeeper-1:5454".into(), "safekeeper-2:5454".into()],
@@ -203,6 +217,7 @@ mod tests {
             safekeepers: &safekeepers,
             login: &login,
             verifier: "SCRAM-SHA-256$…",
+            compute: &ComputeSettings { postgresql_conf: "work_mem=64MB\n".into(), prewarm_seconds },
             storage_token: Some("of the tenant".into()),
             endpoint_storage: Some(("endpoint-storage:9993", "token".into())),
         })
@@ -228,6 +243,19 @@ mod tests {
         for required in ["format_version", "suspend_timeout_seconds"] {
             assert!(spec[required].is_number(), "{required}");
         }
+    }
+
+    #[test]
+    fn settings_of_all_computes_come_last_and_win() {
+        let placement = Placement { stripe_size: None, shards: vec![place(1)] };
+        let cold = made(Mode::Primary, &placement);
+        assert_eq!((&cold["autoprewarm"], &cold["offload_lfc_interval_seconds"]), (&json!(false), &Value::Null));
+        let conf = cold["cluster"]["postgresql_conf"].as_str().unwrap();
+        assert!(conf.ends_with("\nwork_mem=64MB\n") && !conf.contains("file_cache"), "{conf}");
+        let warm = made_with(Mode::Primary, &placement, 60);
+        assert_eq!((&warm["autoprewarm"], &warm["offload_lfc_interval_seconds"]), (&json!(true), &json!(60)));
+        let conf = warm["cluster"]["postgresql_conf"].as_str().unwrap();
+        assert!(conf.contains("\nneon.file_cache_path=/neon/cache\n") && conf.ends_with("\nwork_mem=64MB\n"), "{conf}");
     }
 
     #[test]

@@ -203,6 +203,19 @@ impl State {
         }
     }
 
+    /// The same for a name that was chosen before for a timeline which could not be made: it stands for this one now.
+    ///
+    /// # Errors
+    /// When there is no such tenant, or the name's timeline was made.
+    pub fn choose_branch(&mut self, tenant: TenantId, name: BranchName, branch: Branch) -> Result<(), Refusal> {
+        if let Some(known) = self.tenants.get_mut(&tenant)
+            && known.branches.get(&name).is_some_and(|there| !there.created)
+        {
+            known.branches.remove(&name);
+        }
+        self.add_branch(tenant, name, branch)
+    }
+
     /// Adds an endpoint. The same once more is fine; another of that name isn't.
     ///
     /// # Errors

@@ -78,6 +78,53 @@ pub struct LocatedShard {
     pub listen_pg_addr: String,
     /// The same.
     pub listen_pg_port: u16,
+    /// Its management API.
+    pub listen_http_addr: String,
+    /// The same.
+    pub listen_http_port: u16,
+}
+
+/// Body of `POST /v1/tenant/timeline` at a safekeeper.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OnSafekeeperCreate {
+    /// Which tenant.
+    pub tenant_id: TenantId,
+    /// Which timeline.
+    pub timeline_id: TimelineId,
+    /// Who has it.
+    pub mconf: MembershipWanted,
+    /// 170000 and not 17.
+    pub pg_version: u32,
+    /// Not known before a compute writes.
+    pub system_id: Option<u64>,
+    /// As Postgres has it.
+    pub wal_seg_size: Option<u32>,
+    /// Where its WAL begins.
+    pub start_lsn: Lsn,
+    /// The same.
+    pub commit_lsn: Option<Lsn>,
+}
+
+/// A timeline's first set of safekeepers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MembershipWanted {
+    /// 1.
+    pub generation: u32,
+    /// The set.
+    pub members: Vec<Member>,
+    /// None: it isn't on its way to another one.
+    pub new_members: Option<Vec<Member>>,
+}
+
+/// A safekeeper in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Member {
+    /// Its number.
+    pub id: u64,
+    /// Its host's name.
+    pub host: String,
+    /// Where computes reach it.
+    pub pg_port: u16,
 }
 
 /// How a tenant is sharded.

@@ -165,3 +165,12 @@ impl Drop for OwnEngine {
         _ = Command::new("bash").args(["scripts/engine-private.sh", "remove", &self.name]).current_dir(root).output();
     }
 }
+
+#[test]
+fn an_engine_with_another_clock_is_told_by_the_doctor() {
+    let cluster = two();
+    let proxy = Proxy::altering(&[(r#""SystemTime":"20"#, r#""SystemTime":"19"#)]);
+    let doctor = run(&cluster, &proxy.address(), &["doctor"]);
+    doctor.exits(0).says(&["the clock of the engine's machine is", "behind this one's", "RequestTimeTooSkewed"]);
+    cluster.ok(&["doctor"]).says(&["the engine's is this machine's, within 30 s"]);
+}

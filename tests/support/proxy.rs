@@ -30,6 +30,8 @@ struct Shared {
     mode: Mutex<Mode>,
     /// A request with this text makes it fall silent.
     last_words: Option<&'static str>,
+    /// Texts of the same length for others, on both ways.
+    altered: Vec<(String, String)>,
     open: Mutex<Vec<UnixStream>>,
     /// All that the program sent.
     sent: Mutex<Vec<u8>>,
@@ -51,13 +53,25 @@ impl Proxy {
         Self::begin(Mode::Forward, Some(text))
     }
 
+    /// Passes everything on with these texts replaced, each by one of the same length.
+    pub(crate) fn altering(altered: &[(&str, &str)]) -> Self {
+        assert!(altered.iter().all(|(from, to)| from.len() == to.len()), "{altered:?}");
+        let own = altered.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect();
+        Self::start(Mode::Forward, None, own)
+    }
+
     fn begin(mode: Mode, last_words: Option<&'static str>) -> Self {
+        Self::start(mode, last_words, Vec::new())
+    }
+
+    fn start(mode: Mode, last_words: Option<&'static str>, altered: Vec<(String, String)>) -> Self {
         let address = with_engine(async |engine| engine.known_info().address.clone());
         let engine = address.strip_prefix("unix://").expect("these tests need an engine at a socket").to_owned();
         let shared = Arc::new(Shared {
             engine,
             mode: Mutex::new(mode),
             last_words,
+            altered,
             open: Mutex::default(),
             sent: Mutex::default(),
         });
@@ -131,13 +145,24 @@ impl Shared {
         }
     }
 
+    fn alter(&self, bytes: &mut [u8]) {
+        for (from, to) in &self.altered {
+            for at in 0..bytes.len().saturating_sub(from.len() - 1) {
+                if bytes[at..].starts_with(from.as_bytes()) {
+                    bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+                }
+            }
+        }
+    }
+
     /// Passes on what comes while it is to be passed on; what comes while it isn't is lost for good.
     fn copy(self: Arc<Self>, mut from: UnixStream, mut to: UnixStream, is_program: bool) {
         let last_words = self.last_words.filter(|_| is_program);
         std::thread::spawn(move || {
             let mut buffer = [0; 65536];
             while let Ok(count @ 1..) = from.read(&mut buffer) {
-                let bytes = &buffer[..count];
+                let bytes = &mut buffer[..count];
+                self.alter(bytes);
                 if is_program {
                     self.sent.lock().unwrap().extend_from_slice(bytes);
                 }

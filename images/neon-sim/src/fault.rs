@@ -5,7 +5,8 @@
 //! - `start-delay=3s`: does nothing at all for 3 s;
 //! - `crash-on-start=2`: exits with 1 on its second start; the count is kept in the working directory;
 //! - `hang=5s`: ports are bound, nothing is answered for 5 s after that;
-//! - `drop-peer=HOST`: its own calls to that host are refused.
+//! - `drop-peer=HOST`: its own calls to that host are refused;
+//! - `no-postgres=15`: a pageserver finds no initdb of this version, as in an image without it.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ pub struct Faults {
     pub crash_on_start: Option<u32>,
     pub hang: Option<Duration>,
     pub drop_peers: Vec<String>,
+    pub no_postgres: Vec<u32>,
 }
 
 impl Faults {
@@ -90,8 +92,13 @@ impl Faults {
             },
             "drop-peer" if value.is_empty() => return Err("drop-peer= names no host".into()),
             "drop-peer" => self.drop_peers.push(value.to_owned()),
+            "no-postgres" => {
+                let version = value.parse().map_err(|error| format!("no-postgres={value}: {error}"))?;
+                self.no_postgres.push(version);
+            }
             other => {
-                return Err(format!("no fault {other:?}; there are start-delay, crash-on-start, hang and drop-peer"));
+                let known = "start-delay, crash-on-start, hang, drop-peer and no-postgres";
+                return Err(format!("no fault {other:?}; there are {known}"));
             }
         }
         Ok(())
@@ -135,10 +142,12 @@ mod tests {
 
     #[test]
     fn several_faults_at_once() {
-        let faults: Faults = "start-delay=3s, crash-on-start=1,hang=500ms,drop-peer=a,drop-peer=b\n".parse().unwrap();
+        let faults: Faults =
+            "start-delay=3s, crash-on-start=1,hang=500ms,drop-peer=a,drop-peer=b,no-postgres=15\n".parse().unwrap();
         assert_eq!(faults.start_delay, Some(Duration::from_secs(3)));
         assert_eq!(faults.crash_on_start, Some(1));
         assert_eq!(faults.hang, Some(Duration::from_millis(500)));
+        assert_eq!(faults.no_postgres, [15]);
         assert!(faults.drops("a") && faults.drops("b") && !faults.drops("c"));
         assert_eq!("".parse::<Faults>().unwrap(), Faults::default());
     }
@@ -151,6 +160,7 @@ mod tests {
             ("hang=-5s", "below zero"),
             ("crash-on-start=0", "from 1 on"),
             ("drop-peer=", "names no host"),
+            ("no-postgres=x", "invalid digit"),
             ("explode=1", "no fault \"explode\""),
         ] {
             let why = text.parse::<Faults>().unwrap_err();

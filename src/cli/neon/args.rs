@@ -274,6 +274,8 @@ pub enum TimelineCommand {
         #[command(flatten)]
         of: OfTenant,
     },
+    /// Make a branch of a base backup of any Postgres (pg_basebackup --format=tar)
+    Import(TimelineImport),
     /// Give a branch other safekeepers
     Safekeepers {
         /// The branch, by name or by its timeline's id
@@ -304,6 +306,35 @@ pub enum TimelineCommand {
         #[command(flatten)]
         of: OfTenant,
     },
+}
+
+/// `convoke neon timeline import`
+#[derive(Debug, Clone, Args)]
+pub struct TimelineImport {
+    /// Its name
+    #[arg(long = "branch-name", value_name = "NAME")]
+    pub branch: BranchName,
+    /// Its timeline's id; without it a new one
+    #[arg(long = "timeline-id", value_name = "ID")]
+    pub timeline: Option<TimelineId>,
+    /// The backup: an uncompressed tar archive
+    #[arg(long = "base-tarfile", value_name = "FILE")]
+    pub base: PathBuf,
+    /// Where it begins; without it what its backup_label says
+    #[arg(long, value_name = "LSN")]
+    pub base_lsn: Option<Lsn>,
+    /// The WAL that was written while it was made: pg_wal.tar
+    #[arg(long = "wal-tarfile", value_name = "FILE")]
+    pub wal: Option<PathBuf>,
+    /// Where the WAL ends; without it what backup_manifest beside the backup says
+    #[arg(long, value_name = "LSN", requires = "wal")]
+    pub end_lsn: Option<Lsn>,
+    /// Postgres' major version, which has to be the backup's
+    #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u32).range(14..=17))]
+    pub pg_version: Option<u32>,
+    /// Whose.
+    #[command(flatten)]
+    pub of: OfTenant,
 }
 
 /// `convoke neon node`

@@ -1,8 +1,11 @@
 //! The way to a cluster's control plane: which container it is, where its API is, and the token.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::Method;
+use hyper::body::Body;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -14,6 +17,7 @@ use crate::engine::{Engine, ExecRequest, Observed, ObservedContainer, Status, la
 use crate::names::ClusterName;
 use crate::neon::api::{API_PORT, COMPONENT, LoginView, Overview};
 use crate::neon::http::{CallError, Peer};
+use crate::neon::upload::Progress;
 
 /// For calls that end at once.
 const QUICK: Duration = Duration::from_secs(40);
@@ -46,7 +50,8 @@ impl Link {
         let address = published(container, API_PORT, &host)
             .ok_or_else(|| CliError::failed("the control plane has no address that can be reached"))?;
         let token = token(&engine, container).await?;
-        let peer = Peer { token: Some(token), ..Peer::new("the control plane", address) };
+        let clocks = Some(Arc::default());
+        let peer = Peer { token: Some(token), clocks, ..Peer::new("the control plane", address) };
         Ok(Self { engine, cluster, observed, peer })
     }
 
@@ -66,6 +71,14 @@ impl Link {
         self.peer.ask(method, path, body, limit).await.map_err(Into::into)
     }
 
+    /// Sends what may be long.
+    pub(super) async fn upload<B>(&self, path: &str, body: B, progress: Progress) -> Result<(), CliError>
+    where
+        B: Body<Data = Bytes, Error = std::io::Error> + Unpin + Send + 'static,
+    {
+        self.peer.upload(path, body, progress).await.map_err(Into::into)
+    }
+
     /// A call that the storage controller answers.
     pub(super) async fn controller<T: DeserializeOwned>(
         &self,
@@ -79,6 +92,11 @@ impl Link {
     /// Endpoints and the default tenant.
     pub(super) async fn overview(&self) -> Result<Overview, CliError> {
         self.get("/v1/state").await
+    }
+
+    /// What the answers so far say of the clock there.
+    pub(super) fn clock_warnings(&self) -> Vec<String> {
+        self.peer.clocks.as_ref().map(|clocks| clocks.warnings()).unwrap_or_default()
     }
 
     /// How to log in.

@@ -3,6 +3,7 @@
 mod args;
 mod endpoint;
 mod image;
+mod import;
 mod link;
 mod operate;
 mod program;

@@ -23,7 +23,8 @@ const POLL: Duration = Duration::from_millis(250);
 
 pub(super) async fn status(session: &Session) -> Result<u8, CliError> {
     let link = Link::open(session).await?;
-    let overview = link.overview().await?;
+    let mut overview = link.overview().await?;
+    overview.warnings.extend(link.clock_warnings());
     let nodes = nodes(&link).await?;
     let safekeepers = safekeepers(&link).await?;
     let tenants: Vec<TenantView> = link.get("/v1/tenants").await?;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::super::error::CliError;
 use super::super::session::Session;
 use super::args::{OfTenant, TenantCommand, TenantCreate, TimelineCommand};
+use super::import;
 use super::link::Link;
 use super::operate::tenant_id;
 use crate::neon::api::{self, TenantMade, TenantView, TimelineView};
@@ -135,7 +136,7 @@ fn settings(pairs: &[String]) -> Result<Map<String, Value>, CliError> {
 }
 
 /// The part of a path that names a tenant.
-fn path_of(of: OfTenant) -> String {
+pub(super) fn path_of(of: OfTenant) -> String {
     of.tenant.map_or_else(|| "-".to_owned(), |tenant| tenant.to_string())
 }
 
@@ -158,6 +159,7 @@ pub(super) async fn timeline(session: &Session, command: TimelineCommand) -> Res
             let body = api::TimelineCreate { branch, timeline_id: timeline, ancestor, at, pg_version: None };
             made(session, &link, of, &body).await?;
         }
+        TimelineCommand::Import(args) => return import::run(session, &link, args).await,
         TimelineCommand::Safekeepers { branch, safekeepers, of } => {
             let path = format!("/v1/tenants/{}/timelines/{}/safekeepers", path_of(of), encoded(&branch));
             link.ask::<Value>(Method::PUT, &path, Some(&api::SafekeepersWanted { safekeepers })).await?;
@@ -250,6 +252,26 @@ mod tests {
         └─ @0/10 x  f00d0000000000000000000000000004  up to 0/20, Postgres 17
         ");
         assert_eq!(tree(&[]), "no timelines");
+    }
+
+    #[test]
+    fn a_tenant_is_made_as_the_arguments_say() {
+        let given = |placement: &str| TenantCreate {
+            tenant: None,
+            timeline: None,
+            config: vec!["gc_horizon:1".into()],
+            pg_version: Some(16),
+            set_default: true,
+            shard_count: 4,
+            shard_stripe_size: None,
+            placement_policy: Some(placement.to_owned()),
+        };
+        let made = create(given(r#"{"Attached":1}"#)).unwrap();
+        assert_eq!(made.placement, Some(json!({ "Attached": 1 })));
+        assert_eq!((made.pg_version, made.shard_count, made.config.len()), (Some(16), 4, 1));
+        assert!(made.set_default);
+        let wrong = create(given("Attached:1")).unwrap_err().error.to_string();
+        assert!(wrong.starts_with("--placement-policy \"Attached:1\" isn't JSON"), "{wrong}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::models::{SystemInfo, SystemVersion};
+use jiff::Timestamp;
 
 use super::address::{Address, Surroundings};
 use super::credentials::Credentials;
@@ -70,6 +71,17 @@ impl fmt::Display for ApiVersion {
     }
 }
 
+/// What time an engine said it is, and between which moments of this machine it said so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineTime {
+    /// Its own.
+    pub said: Timestamp,
+    /// Before it was asked.
+    pub asked: Timestamp,
+    /// After it had answered.
+    pub answered: Timestamp,
+}
+
 /// A Docker engine. A clone is another handle to the same connection.
 #[derive(Debug, Clone)]
 pub struct DockerEngine {
@@ -89,6 +101,7 @@ pub(super) struct Inner {
     pub(super) buildx: std::result::Result<PathBuf, String>,
     /// What `DOCKER_DEFAULT_PLATFORM` says.
     pub(super) default_platform: Option<String>,
+    time: Option<EngineTime>,
     pub(super) pools: Vec<AddressPool>,
     pub(super) credentials: Credentials,
     /// Names of the containers seen so far, so that errors name a component rather than an id.
@@ -114,10 +127,12 @@ impl DockerEngine {
             .map_err(|message| refused(Verb::Connect(host.unwrap_or("the configured address").to_owned()), message))?;
         let verb = Verb::Connect(address.to_string());
         let docker = client(&address).map_err(|error| with_hint(explain(verb.clone(), error), &address))?;
+        let asked = Timestamp::now();
         let (version, info) = tokio::try_join!(within(QUESTION, verb.clone(), docker.version()), async {
             within(SELF_DESCRIPTION, verb, docker.info()).await.map_err(stuck)
         },)
         .map_err(|error| with_hint(error, &address))?;
+        let said = info.system_time.as_ref().and_then(|time| time.parse().ok());
         let api = negotiated(&version);
         let docker = agree(docker).await;
         let inner = Inner {
@@ -126,6 +141,7 @@ impl DockerEngine {
             keeps_platforms: info.driver_status.iter().flatten().flatten().any(|text| text == CONTAINERD_STORE),
             buildx: around.buildx(),
             default_platform: around.variable("DOCKER_DEFAULT_PLATFORM").map(ToOwned::to_owned),
+            time: said.map(|said| EngineTime { said, asked, answered: Timestamp::now() }),
             architecture: info.architecture.unwrap_or_default(),
             credentials: Credentials::read(around.docker_config().as_deref()),
             names: Mutex::default(),
@@ -146,6 +162,12 @@ impl DockerEngine {
     #[must_use]
     pub fn architecture(&self) -> &str {
         &self.inner.architecture
+    }
+
+    /// What time it was there when it was connected to, if it said so.
+    #[must_use]
+    pub fn time(&self) -> Option<EngineTime> {
+        self.inner.time
     }
 
     pub(super) fn docker(&self) -> &Docker {

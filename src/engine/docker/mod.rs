@@ -37,7 +37,7 @@ mod terminal;
 
 pub use address::{Address, Surroundings};
 pub use attached::ExecStreams;
-pub use connect::{ApiVersion, DockerEngine};
+pub use connect::{ApiVersion, DockerEngine, EngineTime};
 pub use files::{PathStat, Pieces};
 pub use lifecycle::Processes;
 pub use one_off::Attached;

@@ -1,7 +1,8 @@
 //! Tokens between all components (`auth=true`): everybody has the one that it needs, and no other one will do.
 
+use super::imports;
 use super::whole::{MAIN, Neon, connstring};
-use crate::support::{http_get, http_get_with};
+use crate::support::{TestCluster, http_get, http_get_with};
 
 /// What every token begins with: the algorithm, in base64.
 const BEGIN: &str = "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCJ9.";
@@ -48,6 +49,7 @@ fn with_auth_everybody_has_its_token_and_no_other_will_do() {
         );
     }
 
+    imports::a_backup_becomes_a_branch(&neon);
     scopes_are_told_apart(&neon);
     nothing_of_a_token_shows(&neon, &up.all());
 
@@ -124,6 +126,7 @@ fn nothing_of_a_token_shows(neon: &Neon, up: &str) {
     let c = &neon.cluster;
     let command = ["/usr/local/bin/convoke", "neon", "control-plane", "--print-token"];
     let word = c.ok(&[&["exec", "-T", "control-plane"][..], &command].concat()).out;
+    let key = private_key(c);
     let mut places = vec![("up".to_owned(), up.to_owned())];
     for component in c.components() {
         places.push((format!("inspect {component}"), c.inspect(&component).to_string()));
@@ -146,9 +149,23 @@ fn nothing_of_a_token_shows(neon: &Neon, up: &str) {
         }
     }
     assert!(word.trim().len() > 20 && places.len() > 25, "{word} {}", places.len());
+    let secrets: Vec<&str> = key.iter().map(String::as_str).chain([BEGIN, word.trim(), "PRIVATE KEY"]).collect();
     for (place, text) in places {
-        for secret in [BEGIN, word.trim(), "PRIVATE KEY"] {
+        for secret in &secrets {
             assert!(!text.contains(secret), "{secret} in {place}:\n{text}");
         }
     }
+}
+
+/// The lines of the key that signs everything, of which none may be anywhere else.
+fn private_key(cluster: &TestCluster) -> Vec<String> {
+    let copied = cluster.path().with_extension("key");
+    let to = copied.display().to_string();
+    cluster.ok(&["cp", "control-plane:/data/auth_private_key.pem", &to]);
+    let text = std::fs::read_to_string(&copied).unwrap();
+    std::fs::remove_file(&copied).unwrap();
+    let lines: Vec<String> =
+        text.lines().filter(|line| !line.starts_with("---") && line.len() > 20).map(str::to_owned).collect();
+    assert!(text.starts_with("-----BEGIN PRIVATE KEY-----") && !lines.is_empty(), "not a key");
+    lines
 }

@@ -2,7 +2,7 @@
 
 use super::Plane;
 use super::plane::DATABASE;
-use crate::support::{Api, TestCluster, http_get};
+use crate::support::{Api, Proxy, Running, TestCluster, http_get};
 
 #[test]
 fn impossible_numbers_are_refused_before_anything_is_made() {
@@ -33,6 +33,25 @@ fn an_image_without_the_programs_is_told_by_what_it_lacks() {
     args.extend(set.iter().flat_map(|set| ["--set", set]));
     let up = cluster.run(&args);
     up.exits(3).says(&["storage-broker: ", "exit code 127", "storage_broker", "No such file or directory"]);
+}
+
+#[test]
+fn a_control_plane_that_no_program_here_is_for_is_told_before_anything_is_made() {
+    // An engine on another kind of processor, which nobody has given an image.
+    let here = std::env::consts::ARCH;
+    let other = &"mips64el"[..here.len()];
+    let name = |arch: &str| format!(r#""Architecture":"{arch}""#);
+    let proxy = Proxy::altering(&[
+        (&name(here), &name(other)),
+        ("/images/convoke/control-plane:", "/images/convoke/control-plate:"),
+    ]);
+    let cluster = TestCluster::without_file();
+    for command in [&["up", "neon", "--set", "images=sim"][..], &["neon", "image"]] {
+        let mut run = cluster.command(command);
+        run.env("DOCKER_HOST", proxy.address());
+        Running::begin(run).end().exits(2).says(&[&format!("for Linux on {other}")]);
+    }
+    assert!(cluster.components().is_empty());
 }
 
 #[test]

@@ -14,6 +14,36 @@ fn names(text: &str) -> Vec<(String, String)> {
     quoted.filter_map(pair).collect()
 }
 
+/// How many rows each part of the comparison has.
+const ROWS: [(char, usize); 8] = [('A', 16), ('B', 17), ('C', 12), ('D', 14), ('E', 21), ('F', 6), ('G', 5), ('H', 6)];
+
+#[test]
+fn every_row_of_the_comparison_has_a_verdict() {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/neon-parity.md")).unwrap();
+    let mut wanted = ROWS.iter().flat_map(|(part, rows)| (1..=*rows).map(move |row| format!("{part}{row}")));
+    let mut wrong = Vec::new();
+    for line in text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| | ")) {
+        // A bar within a cell has a backslash before it.
+        let cells: Vec<String> = line.replace(r"\|", " or ").split(" | ").map(str::to_owned).collect();
+        let id = cells[0].trim_start_matches("| ");
+        if id.starts_with("**") {
+            continue;
+        }
+        let verdict = cells.last().and_then(|cell| cell.trim_end_matches(" |").split_once(": "));
+        let is_right = cells.len() == 5
+            && wanted.next().as_deref() == Some(id)
+            && match verdict {
+                Some(("done" | "better", how)) => !names(how).is_empty(),
+                Some(("not", why)) => why.len() > 10,
+                _ => false,
+            };
+        if !is_right {
+            wrong.push(line);
+        }
+    }
+    assert_eq!((wrong, wanted.next()), (Vec::<&str>::new(), None));
+}
+
 #[test]
 fn every_test_that_a_document_names_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -25,7 +55,9 @@ fn every_test_that_a_document_names_is_there() {
             count += 1;
             let places = [
                 format!("tests/cli/neon/{module}.rs"),
+                format!("tests/cli/{module}.rs"),
                 format!("src/neon/{module}.rs"),
+                format!("src/cli/neon/{module}.rs"),
                 format!("src/{module}/tests.rs"),
             ];
             if !places.into_iter().any(|place| read(place).contains(&format!("fn {name}"))) {

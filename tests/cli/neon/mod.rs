@@ -5,6 +5,7 @@ mod bad_input;
 mod crashes;
 mod documents;
 mod faults;
+mod imports;
 mod plane;
 mod starts;
 mod storage;

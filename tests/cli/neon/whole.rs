@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use convoke::event::Phase;
 use serde_json::Value;
 
-use super::Story;
+use super::{Story, imports};
 use crate::support::{Ran, TestCluster, http_get_with};
 
 /// For what takes seconds; the machine may be busy.
@@ -114,6 +114,9 @@ fn an_endpoint_follows_its_pages_by_migration_split_and_failover() {
     neon.cluster.ok(&["neon", "shard", "split", "--shard-count", "2"]);
     neon.wait_for("told of both shards", |neon| neon.shows(MAIN, "neon.pageserver_connstring").split(',').count() == 2);
     assert_eq!(neon.shows(MAIN, "neon.stripe_size"), "2048");
+    imports::backup(neon.cluster.path());
+    let import = ["neon", "timeline", "import", "--branch-name", "old", "--base-tarfile", "base.tar"];
+    neon.cluster.run(&import).exits(2).says(&["has 2 shards: pageservers import into a tenant without shards alone"]);
     assert_eq!(neon.inside(MAIN, "select 1").exits(0).out.trim(), "1");
 }
 

@@ -70,6 +70,7 @@ impl Controller {
             self.register(announced).await?;
         }
         let id = request.node_id;
+        let is_emptied = self.options.handle_ps_local_disk_loss && request.empty_local_disk == Some(true);
         let attached = self.db.re_attach(id).await?;
         self.reset_scheduling(id).await?;
         let mut tenants = Vec::new();
@@ -78,7 +79,8 @@ impl Controller {
             let Some(shard) = model.shards.get_mut(shard) else { continue };
             shard.generation = Some(*generation);
             let location = shard.location(LocationMode::AttachedSingle);
-            shard.observed.insert(id, Some(location));
+            // It ignores what it is told of shards that aren't on its disk: it has to be asked, and told anew.
+            shard.observed.insert(id, Some(location).filter(|_| !is_emptied));
             tenants.push(answered(shard.id, Some(*generation), LocationMode::AttachedSingle, shard.stripe_size));
         }
         for shard in model.shards.values().filter(|shard| shard.intent.secondary.contains(&id)) {

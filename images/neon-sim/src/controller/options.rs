@@ -73,7 +73,7 @@ pub struct Options {
     /// On how many.
     #[arg(long, default_value_t = 3)]
     pub timeline_safekeeper_count: usize,
-    /// Puts what an emptied pageserver had elsewhere; not simulated.
+    /// What an emptied pageserver had is attached to it anew.
     #[arg(long)]
     pub handle_ps_local_disk_loss: bool,
     /// Not simulated.

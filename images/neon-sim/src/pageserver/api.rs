@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::tenants::Shard;
-use super::{Pageserver, lifecycle, utilization};
+use super::{Pageserver, import, lifecycle, utilization};
 use crate::auth::{Claims, Scope};
 use crate::http::{Answer, ApiError, Body, Query, answer, in_path, metrics, null, with_fallbacks};
 use crate::ids::{Lsn, TenantShardId, TimelineId};
@@ -51,6 +51,8 @@ pub fn router(server: Arc<Pageserver>) -> Router {
         .route("/v1/tenant/{shard}/timeline", get(timelines).post(create_timeline))
         .route("/v1/tenant/{shard}/timeline/{timeline}", get(timeline).delete(delete_timeline))
         .route("/v1/tenant/{shard}/timeline/{timeline}/archival_config", put(archival_config))
+        .route("/v1/tenant/{shard}/timeline/{timeline}/import_basebackup", put(import::base))
+        .route("/v1/tenant/{shard}/timeline/{timeline}/import_wal", put(import::wal))
         .route("/v1/tenant/{shard}/timeline/{timeline}/lsn_lease", post(lsn_lease))
         .route("/v1/tenant/{shard}/timeline/{timeline}/get_lsn_by_timestamp", get(lsn_by_timestamp));
     with_fallbacks(without_pages(router)).with_state(server)
@@ -78,8 +80,6 @@ fn without_pages(mut router: Router<Arc<Pageserver>>) -> Router<Arc<Pageserver>>
         "do_gc",
         "get_timestamp_of_lsn",
         "getpage",
-        "import_basebackup",
-        "import_wal",
         "keyspace",
         "layer",
         "download_remote_layers",

@@ -26,8 +26,23 @@ pub async fn create(
     id: TenantShardId,
     request: &TimelineCreateRequest,
 ) -> Result<TimelineInfo, ApiError> {
+    check_initdb(server, id, request)?;
     let made = timeout(server.config.wait_lsn_timeout, attempts(&server.tenants, id, request)).await;
     made.unwrap_or_else(|_| Err(ApiError::Internal("timed out waiting for the branch's start LSN".into())))
+}
+
+/// An image may have fewer versions of Postgres than Neon has. The text is the real program's, as far as it is known.
+fn check_initdb(server: &Pageserver, id: TenantShardId, request: &TimelineCreateRequest) -> Result<(), ApiError> {
+    let Mode::Bootstrap { existing_initdb_timeline_id: None, pg_version } = request.mode else { return Ok(()) };
+    let version = pg_version.unwrap_or(PgMajor::DEFAULT).0;
+    let is_there =
+        || server.tenants.with_attached(id, |shard| Ok(shard.timelines.contains_key(&request.new_timeline_id)));
+    if !server.faults.no_postgres.contains(&version) || is_there()? {
+        return Ok(());
+    }
+    let why =
+        r#"run initdb: failed to execute initdb: Os { code: 2, kind: NotFound, message: "No such file or directory" }"#;
+    Err(ApiError::Internal(why.to_owned()))
 }
 
 async fn attempts(

@@ -4,7 +4,9 @@
 //! controller has answered re-attach.
 
 mod api;
+mod archive;
 mod config;
+mod import;
 mod lifecycle;
 mod storage;
 mod tenants;
@@ -54,6 +56,7 @@ pub struct Pageserver {
     workdir: PathBuf,
     tenants: Tenants,
     controller: Client,
+    faults: Arc<Faults>,
 }
 
 /// Runs until a signal ends it.
@@ -99,7 +102,7 @@ async fn attach(config: Config, workdir: PathBuf, faults: &Arc<Faults>) -> Resul
         let wanted = upcall::re_attach(&controller, &config, on_disk.is_empty()).await;
         tenants.start(on_disk, &wanted)?;
     }
-    Ok(Pageserver { config, workdir, tenants, controller })
+    Ok(Pageserver { config, workdir, tenants, controller, faults: Arc::clone(faults) })
 }
 
 impl Pageserver {

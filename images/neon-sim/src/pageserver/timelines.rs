@@ -111,6 +111,19 @@ impl Timeline {
         })
     }
 
+    /// As after the import of a base backup of this moment.
+    pub fn imported(id: TimelineId, version: PgMajor, lsn: Lsn) -> Self {
+        Self::created(Index {
+            id,
+            ancestor: None,
+            pg_version: version,
+            initdb_lsn: lsn,
+            prev_record_lsn: lsn,
+            last_record_lsn: lsn,
+            archived: false,
+        })
+    }
+
     /// A branch off this one.
     pub fn branch(&self, id: TimelineId, lsn: Lsn) -> Self {
         let index = &self.index;

@@ -53,6 +53,11 @@ impl PgMajor {
     /// What a timeline gets whose request names no version.
     pub const DEFAULT: Self = Self(17);
 
+    /// None for one that Neon doesn't know.
+    pub fn known(version: u32) -> Option<Self> {
+        (14..=17).contains(&version).then_some(Self(version))
+    }
+
     /// As safekeepers are told it: 170000.
     pub fn full(self) -> u32 {
         self.0 * 10_000
@@ -61,10 +66,8 @@ impl PgMajor {
 
 impl<'de> Deserialize<'de> for PgMajor {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match u32::deserialize(deserializer)? {
-            version @ 14..=17 => Ok(Self(version)),
-            other => Err(de::Error::custom(format_args!("Postgres {other} isn't supported"))),
-        }
+        let version = u32::deserialize(deserializer)?;
+        Self::known(version).ok_or_else(|| de::Error::custom(format_args!("Postgres {version} isn't supported")))
     }
 }
 

@@ -117,6 +117,31 @@ async fn everything_restarted_at_once_is_ready_soon() {
     assert_eq!(places(&world, B).await, (json!(1), json!([2])));
 }
 
+/// Its disk was lost, and the controller starts at the same time: with this flag it looks, and attaches anew.
+#[tokio::test]
+async fn an_emptied_pageserver_gets_back_what_it_had() {
+    let mut world = two_tenants(&["--handle-ps-local-disk-loss"]).await;
+    for is_restarted in [true, false] {
+        world.pageservers.remove(&1);
+        world.empty_pageserver(1);
+        if is_restarted {
+            world.restart_controller();
+        }
+        world.recorder.take();
+        world.start_pageserver(1).await;
+        world.until_answers("/ready").await;
+        let put = format!("/v1/tenant/{A}/location_config?lazy=true");
+        let seen = world.seen(1, |call| call.to == "ps-1" && call.path == put).await;
+        let upcall = seen.iter().find(|call| call.path.contains("re-attach")).expect("it re-attached");
+        assert_eq!(upcall.body["empty_local_disk"], true);
+        let told = seen.iter().rfind(|call| call.path == put).expect("waited for");
+        let given = re_attach(&seen, 1)["tenants"][0]["gen"].as_u64().expect("a generation");
+        assert!(told.body["generation"].as_u64().is_some_and(|generation| generation >= given), "{told:?}");
+        world.until_nodes_are(&["Active", "Active"]).await;
+        assert_eq!(world.call("GET", &format!("/v1/tenant/{A}/timeline"), Value::Null).await.0, 200);
+    }
+}
+
 #[tokio::test]
 async fn a_restarted_controller_finds_its_pageservers_and_tells_computes_again() {
     let mut world = two_tenants(&[]).await;

@@ -171,6 +171,11 @@ impl World {
         self.pageservers.insert(id, process);
     }
 
+    /// What it had on its disk is lost; its files with settings aren't.
+    pub fn empty_pageserver(&self, id: u64) {
+        std::fs::remove_dir_all(self.workdir("pageserver", id).join("tenants")).expect("it had some");
+    }
+
     /// The same for a safekeeper; the controller isn't told.
     pub async fn start_safekeeper(&mut self, id: u64) {
         let workdir = self.workdir("safekeeper", id);

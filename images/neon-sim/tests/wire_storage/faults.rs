@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::controller::Controller;
-use crate::node::{Node, PATIENCE, temporary};
+use crate::node::{Node, PATIENCE, TENANT, temporary};
 
 #[tokio::test]
 async fn a_start_is_delayed() {
@@ -74,4 +74,20 @@ async fn a_fault_that_does_not_exist_is_an_error() {
     let process = node.process.as_mut().expect("started");
     assert_eq!(process.exit_code(PATIENCE).await, Some(2));
     assert!(process.log().contains("no fault \"explode\""), "{}", process.log());
+}
+
+#[tokio::test]
+async fn an_image_may_lack_a_version_of_postgres() {
+    let directory = temporary();
+    let controller = Controller::start().await;
+    let mut node = Node::pageserver(directory.path(), 1, controller.port, Path::new("remote"));
+    node.write_file("neon-sim-fault", "no-postgres=15");
+    node.start();
+    node.until_it_answers().await;
+    node.with_timeline().await;
+    let path = format!("/v1/tenant/{TENANT}/timeline");
+    let create = |version: u32| json!({ "new_timeline_id": "f00d0000000000000000000000000015", "pg_version": version });
+    let refused = node.expect("POST", &path, create(15), 500, json!({ "msg": "<text>" })).await.to_string();
+    assert!(refused.contains("run initdb") && refused.contains("NotFound"), "{refused}");
+    node.expect("POST", &path, create(16), 201, json!("<object>")).await;
 }

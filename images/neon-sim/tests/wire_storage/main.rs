@@ -6,6 +6,7 @@ mod compute;
 mod controller;
 mod endpoint_storage;
 mod faults;
+mod imports;
 mod locations;
 mod node;
 #[path = "../wire_controller/pattern.rs"]
