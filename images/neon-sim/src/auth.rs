@@ -145,6 +145,19 @@ pub mod testing {
     use super::*;
     use crate::jwt::testing::pair;
 
+    /// All that there are, with their names in tokens.
+    pub const SCOPES: [(Scope, &str); 9] = [
+        (Scope::Tenant, "tenant"),
+        (Scope::TenantEndpoint, "tenantendpoint"),
+        (Scope::PageServerApi, "pageserverapi"),
+        (Scope::SafekeeperData, "safekeeperdata"),
+        (Scope::GenerationsApi, "generations_api"),
+        (Scope::Admin, "admin"),
+        (Scope::Infra, "infra"),
+        (Scope::Scrubber, "scrubber"),
+        (Scope::ControllerPeer, "controller_peer"),
+    ];
+
     /// One that checks with the key of this seed.
     pub fn guard(seed: u8) -> Guard {
         Guard(Some([pair(seed).pk].into()))

@@ -44,6 +44,17 @@ fn every_row_of_the_comparison_has_a_verdict() {
     assert_eq!((wrong, wanted.next()), (Vec::<&str>::new(), None));
 }
 
+/// The recordings of the real programs came with 26.
+#[test]
+fn every_remark_on_the_real_programs_is_there() {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/neon.md")).unwrap();
+    let cells = text.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | ").map(|(first, _)| first));
+    let numbers = cells.flat_map(|cell| cell.split(", ").map(str::parse::<u32>).collect::<Result<Vec<_>, _>>());
+    let mut there: Vec<u32> = numbers.flatten().collect();
+    there.sort_unstable();
+    assert_eq!(there, (1..=26).collect::<Vec<_>>());
+}
+
 #[test]
 fn every_test_that_a_document_names_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -39,6 +39,7 @@ fn control(method: &Method, path: &[&str]) -> Scope {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::testing::SCOPES;
 
     /// The table of the real program's calls.
     #[test]
@@ -73,8 +74,10 @@ mod tests {
             let method = method.parse().unwrap();
             assert_eq!(wanted(&method, &parts), scope, "{method} {path}");
             let claims = |scope| Claims { scope, tenant_id: None };
-            assert!(allows(&method, &parts, Some(&claims(Scope::Admin))), "{path}");
-            assert_eq!(allows(&method, &parts, Some(&claims(Scope::SafekeeperData))), scope.is_none(), "{path}");
+            for (given, _) in SCOPES {
+                let right = scope.is_none() || scope == Some(given) || given == Scope::Admin;
+                assert_eq!(allows(&method, &parts, Some(&claims(given))), right, "{method} {path} with {given:?}");
+            }
             assert_eq!(allows(&method, &parts, None), scope.is_none(), "{path}");
         }
     }

@@ -63,7 +63,7 @@ async fn refuse(stream: TcpStream, guard: &Guard, scopes: &[Scope], what: &str) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::testing::guard;
+    use crate::auth::testing::{SCOPES, guard};
     use crate::jwt::testing::{pair, token};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -91,11 +91,19 @@ mod tests {
     async fn a_token_is_weighed_before_anything_else() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap().to_string();
-        tokio::spawn(refuse_all(listener, guard(1), &[Scope::SafekeeperData], "stores no WAL"));
+        // As a safekeeper has it for pageservers, which come for WAL, and for computes, which write it.
+        let scopes = &[Scope::Tenant, Scope::SafekeeperData];
+        tokio::spawn(refuse_all(listener, guard(1), scopes, "stores no WAL"));
         let of = |seed: u8, scope: &str| token(&pair(seed), &serde_json::json!({ "scope": scope }));
-        takes(&at, Some(&of(1, "safekeeperdata"))).await.unwrap();
-        let said = takes(&at, Some(&of(1, "pageserverapi"))).await.unwrap_err();
-        assert!(said.contains("JWT scope PageServerApi is not allowed here"), "{said}");
+        for (scope, name) in SCOPES {
+            match takes(&at, Some(&of(1, name))).await {
+                Ok(()) => assert!(scopes.contains(&scope), "{name}"),
+                Err(said) => {
+                    assert!(!scopes.contains(&scope), "{name}: {said}");
+                    assert!(said.contains(&format!("JWT scope {scope:?} is not allowed here")), "{said}");
+                }
+            }
+        }
         for wrong in [Some(of(2, "safekeeperdata")), None] {
             let said = takes(&at, wrong.as_deref()).await.unwrap_err();
             assert!(said.contains("malformed jwt token"), "{said}");
