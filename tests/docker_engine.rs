@@ -194,6 +194,45 @@ async fn files_and_volume_owners_are_there_at_the_start() {
     .await;
 }
 
+/// From API 1.45 on; an older engine would mount the whole volume without a word.
+#[tokio::test]
+async fn a_part_of_a_volume_is_mounted_where_the_engine_can() {
+    in_cluster("subpath", async |cx| {
+        let name = format!("{}_data", cx.cluster);
+        let volume = CreateVolume { name, labels: cx.labels(), driver: None, driver_opts: BTreeMap::new() };
+        cx.engine.create_volume(&volume).await.unwrap();
+        let key = VolumeKey::new("data").unwrap();
+        let of_volume = |target: &str| Mount::new(target, MountKind::Volume { key: key.clone(), nocopy: false }, false);
+        let mut writer = cx.request("writer", &[]);
+        writer.volumes.insert("data".into(), volume);
+        writer.spec.mounts = vec![of_volume("/data")];
+        writer.files = vec![inline("/data/a/b/text", "of the part")];
+        cx.engine.create_container(&writer).await.unwrap();
+        let mut reader = cx.request("reader", &["--cat", "/part/text"]);
+        reader.volumes.clone_from(&writer.volumes);
+        reader.spec.mounts = vec![of_volume("/part")];
+        reader.spec.mounts[0].options.subpath = Some("a/b".to_owned());
+        if newer_than(&cx.engine, 44) {
+            let id = cx.start(&reader).await;
+            let log = cx.log_with(&id, "listening").await;
+            assert!(log.contains("text: of the part"), "{log}");
+        } else {
+            let error = cx.engine.create_container(&reader).await.unwrap_err().to_string();
+            assert!(
+                error.contains("the subpath of the volume at /part needs an engine of API 1.45 or newer"),
+                "{error}"
+            );
+        }
+    })
+    .await;
+}
+
+/// Whether the engine's API is newer than 1 and this.
+fn newer_than(engine: &DockerEngine, minor: u32) -> bool {
+    let version = &engine.known_info().api_version;
+    version.strip_prefix("1.").and_then(|rest| rest.parse::<u32>().ok()).is_none_or(|own| own > minor)
+}
+
 #[tokio::test]
 async fn a_failed_step_leaves_no_container() {
     in_cluster("failed-step", async |cx| {
