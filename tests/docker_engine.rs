@@ -14,8 +14,8 @@ use convoke::cluster::{Build, ContainerSpec, FileContent, HostFile, Mount, Mount
 use convoke::engine::archive::{ImageFile, ScratchImage};
 use convoke::engine::docker::{DockerEngine, ExecStreams, TerminalSize};
 use convoke::engine::{
-    Attach, BuildRequest, CreateContainer, CreateNetwork, CreateVolume, Engine, ErrorKind, LogQuery, ObservedContainer,
-    Subnet, labels,
+    Attach, BuildRequest, CreateContainer, CreateNetwork, CreateVolume, Engine, ErrorKind, ExecRequest, LogQuery,
+    ObservedContainer, Subnet, labels,
 };
 use convoke::names::{ClusterName, ComponentName, ContainerId, NetworkKey, VolumeKey};
 use futures::{FutureExt, StreamExt, TryStreamExt};
@@ -405,14 +405,15 @@ async fn a_command_can_be_attached_to() {
         let run = async |words: &[&str], tty: bool| {
             let (mut output, mut errors) = (Vec::new(), Vec::new());
             let size = tokio::sync::watch::Sender::new(TerminalSize { width: 100, height: 50 });
-            let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+            let command = words.iter().map(|&word| word.to_owned()).collect();
+            let request = ExecRequest { command, ..ExecRequest::default() };
             let streams = ExecStreams {
                 input: Some(tokio::sync::mpsc::channel(1).1),
                 output: &mut output,
                 errors: &mut errors,
                 terminal: tty.then(|| size.subscribe()),
             };
-            let code = cx.engine.exec_with(&id, &words, streams).await.unwrap();
+            let code = cx.engine.exec_with(&id, &request, streams).await.unwrap();
             (code, String::from_utf8(output).unwrap(), String::from_utf8(errors).unwrap())
         };
         let (code, output, _) = run(&[PROGRAM, "env"], false).await;

@@ -1,5 +1,7 @@
 //! `convoke logs`: what components wrote, each line after its component's name.
 
+use std::collections::VecDeque;
+
 use anstyle::{AnsiColor, Color, Style};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
@@ -7,7 +9,7 @@ use jiff::Timestamp;
 use super::args::Logs;
 use super::error::{CliError, INTERRUPTED};
 use super::session::{Session, choose};
-use crate::engine::{Engine, LogLine, LogQuery, LogSource, ObservedContainer};
+use crate::engine::{Engine, LogLine, LogQuery, LogSource, ObservedContainer, labels};
 use crate::names::ComponentName;
 
 /// Colours that names take turns with.
@@ -24,20 +26,29 @@ pub(super) async fn run(session: &Session, args: Logs) -> Result<u8, CliError> {
     let cluster = session.cluster_name(&engine, &args.file).await?;
     let observed = session.observe(&engine, &cluster).await?;
     let chosen = choose(&observed, &args.components)?;
-    let containers: Vec<&ObservedContainer> =
-        observed.containers.iter().filter(|c| chosen.contains(&c.component)).collect();
-    let query = LogQuery { follow: args.follow, tail: args.tail, since: None };
+    let is_shown = |c: &&ObservedContainer| chosen.contains(&c.component) && has_number(c, args.index);
+    let containers: Vec<&ObservedContainer> = observed.containers.iter().filter(is_shown).collect();
+    let tail = args.tail.and_then(|lines| lines.0);
+    // The last lines before a moment are among all of them.
+    let until = args.until;
+    let query = LogQuery { follow: args.follow, tail: tail.filter(|_| until.is_none()), since: args.since };
     let streams: Vec<BoxStream<'static, _>> = containers
         .iter()
         .enumerate()
         .map(|(component, c)| {
-            engine.logs(&c.id, &query).map(move |line| line.map(|line| Line { component, line })).boxed()
+            let lines = engine.logs(&c.id, &query).map(move |line| line.map(|line| Line { component, line })).boxed();
+            match until {
+                Some(until) => before(lines, until, tail),
+                None => lines,
+            }
         })
         .collect();
     let names: Vec<&ComponentName> = containers.iter().map(|c| &c.component).collect();
-    let writer = Writer { session, names: &names, timestamps: args.timestamps };
+    let writer = Writer { session, names: &names, args: &args };
     tokio::select! {
         biased;
+        // Nothing that comes later is wanted.
+        () = moment(until.filter(|_| args.follow)) => Ok(0),
         // Ctrl-C is how one leaves `logs -f`.
         () = session.interrupts.after(1) => Ok(if args.follow { 0 } else { INTERRUPTED }),
         result = writer.all(streams, args.follow) => result.map(|()| 0),
@@ -47,10 +58,46 @@ pub(super) async fn run(session: &Session, args: Logs) -> Result<u8, CliError> {
 struct Writer<'a> {
     session: &'a Session,
     names: &'a [&'a ComponentName],
-    timestamps: bool,
+    args: &'a Logs,
 }
 
 type Lines = BoxStream<'static, crate::engine::Result<Line>>;
+
+/// The lines before a moment, of which the last if so many are wanted. What has no time is kept.
+fn before(lines: Lines, until: Timestamp, tail: Option<usize>) -> Lines {
+    let is_before = move |line: &crate::engine::Result<Line>| {
+        let at = line.as_ref().ok().and_then(|line| line.line.at);
+        std::future::ready(at.is_none_or(|at| at < until))
+    };
+    let lines = lines.take_while(is_before);
+    let Some(tail) = tail else { return lines.boxed() };
+    let last = async move {
+        let mut last = VecDeque::new();
+        let mut lines = std::pin::pin!(lines);
+        while let Some(line) = lines.next().await {
+            last.push_back(line);
+            if last.len() > tail {
+                last.pop_front();
+            }
+        }
+        stream::iter(last)
+    };
+    stream::once(last).flatten().boxed()
+}
+
+/// Whether it is the one with this number of its service.
+pub(super) fn has_number(container: &ObservedContainer, number: Option<u32>) -> bool {
+    let own = container.label(labels::COMPOSE_NUMBER).and_then(|text| text.parse().ok());
+    number.is_none_or(|number| own == Some(number))
+}
+
+/// Comes at a moment; without one, never.
+async fn moment(at: Option<Timestamp>) {
+    match at {
+        Some(at) => tokio::time::sleep(at.duration_since(Timestamp::now()).try_into().unwrap_or_default()).await,
+        None => std::future::pending().await,
+    }
+}
 
 impl Writer<'_> {
     async fn all(&self, streams: Vec<Lines>, follow: bool) -> Result<(), CliError> {
@@ -86,12 +133,17 @@ impl Writer<'_> {
         let width = self.names.iter().map(|name| name.as_str().len()).max().unwrap_or(0);
         let color = COLORS[line.component % COLORS.len()];
         let style = Style::new().fg_color(Some(Color::Ansi(color)));
-        let name = printer.out_theme().paint(style, format_args!("{:width$}", self.names[line.component]));
-        let time = match (self.timestamps, line.line.at) {
+        let name = format!("{:width$}", self.names[line.component]);
+        let prefix = match (self.args.no_log_prefix, self.args.no_color) {
+            (true, _) => String::new(),
+            (false, true) => format!("{name} | "),
+            (false, false) => format!("{} | ", printer.out_theme().paint(style, name)),
+        };
+        let time = match (self.args.timestamps, line.line.at) {
             (true, Some(at)) => format!("{} ", precise(at)),
             _ => String::new(),
         };
-        let mut bytes = format!("{name} | {time}").into_bytes();
+        let mut bytes = format!("{prefix}{time}").into_bytes();
         bytes.extend_from_slice(&line.line.text);
         bytes.push(b'\n');
         match line.line.source {

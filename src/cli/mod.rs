@@ -18,6 +18,7 @@ mod down;
 mod ephemeral;
 mod exec;
 mod flags;
+mod foreign_flags;
 mod gc;
 mod history;
 mod interrupt;

@@ -69,7 +69,13 @@ pub(super) async fn build(session: &Session, args: Build) -> Result<u8, CliError
     let mut built = BTreeMap::new();
     for mut component in wanted.into_iter().filter(|component| component.build.is_some()).cloned() {
         if let Some(build) = &mut component.build {
-            build.args.extend(args.args.iter().map(|(key, value)| (key.clone(), Some(value.clone()))));
+            build.args.extend(args.args.iter().map(|arg| match arg.split_once('=') {
+                Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+                None => (arg.clone(), None),
+            }));
+            if !args.ssh.is_empty() {
+                build.options.kit.ssh.clone_from(&args.ssh);
+            }
             build.options.no_cache |= args.no_cache;
             build.options.pull |= args.pull;
         }

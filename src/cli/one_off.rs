@@ -163,6 +163,7 @@ async fn make(
         publish_address: publish_address(session, &cluster.reduced_to(&only), None, engine),
         only: Some(only),
         rebuild: args.build,
+        remove_orphans: args.remove_orphans,
         pull: args.pull.map(Into::into),
         ..basic_options(store, engine)
     };

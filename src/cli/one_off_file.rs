@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::args::Run;
 use super::error::CliError;
-use crate::compose::Source;
+use crate::compose::{self, Source};
 
 /// The file. One value a line, so that a message about one shows it alone.
 pub(super) fn text(args: &Run) -> Result<Source, CliError> {
@@ -25,8 +25,9 @@ pub(super) fn text(args: &Run) -> Result<Source, CliError> {
     let ports_tag = if args.service_ports { "" } else { "!override " };
     add("ports", ports_tag, json!(args.publish));
     let volumes: Vec<String> = args.volumes.iter().map(|volume| from_here(volume, &here)).collect();
+    let environment = environment(args, &here)?;
     for (key, values) in [
-        ("environment", &args.env),
+        ("environment", &environment),
         ("volumes", &volumes),
         ("labels", &args.labels),
         ("cap_add", &args.cap_add),
@@ -42,6 +43,17 @@ pub(super) fn text(args: &Run) -> Result<Source, CliError> {
         }
     }
     Ok(Source { name: "the command line".to_owned(), text: lines.join("\n") + "\n", path: None })
+}
+
+/// Variables of files, and over them those of the command line.
+fn environment(args: &Run, here: &Path) -> Result<Vec<String>, CliError> {
+    let mut all = Vec::new();
+    for file in &args.env_from_file {
+        let variables = compose::variables_of(&here.join(file), &std::env::vars().collect())?;
+        all.extend(variables.into_iter().map(|(key, value)| format!("{key}={value}")));
+    }
+    all.extend(args.env.clone());
+    Ok(all)
 }
 
 /// JSON, which is YAML; what the shell has left of a `$` is meant as such.

@@ -5,10 +5,10 @@ use std::time::Duration;
 use futures::future::join_all;
 use jiff::Timestamp;
 
-use super::args::Files;
+use super::args::Ps;
 use super::error::CliError;
 use super::history::History;
-use super::session::Session;
+use super::session::{Session, choose};
 use crate::cluster::{Cluster, Component, Probe, ProbeAction};
 use crate::engine::{Engine, HealthStatus, ImageInfo, ObservedContainer, Status, labels};
 use crate::event::{Phase, PublishedEndpoint};
@@ -21,10 +21,27 @@ use crate::report::{PsRow, table};
 /// A component gets so long to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-pub(super) async fn run(session: &Session, args: Files) -> Result<u8, CliError> {
+pub(super) async fn run(session: &Session, args: Ps) -> Result<u8, CliError> {
     let engine = session.connect().await?;
-    let name = session.cluster_name(&engine, &args.file).await?;
-    let observed = session.observe(&engine, &name).await?;
+    let name = session.cluster_name(&engine, &args.which.files.file).await?;
+    let mut observed = session.observe(&engine, &name).await?;
+    let chosen = choose(&observed, &args.which.components)?;
+    let wanted: Vec<&String> = args.status.iter().chain(&args.filter).collect();
+    let has_status = |status: Status| wanted.is_empty() || wanted.iter().any(|word| *word == word_of(status));
+    let is_shown =
+        |container: &ObservedContainer| chosen.contains(&container.component) && has_status(container.state.status);
+    observed.containers.retain(is_shown);
+    if session.global.quiet || args.services {
+        let line = |container: &ObservedContainer| match args.services {
+            true => container.label(labels::COMPOSE_SERVICE).unwrap_or_default().to_owned(),
+            false => container.id.to_string(),
+        };
+        let mut lines: Vec<String> = observed.containers.iter().map(line).collect();
+        lines.sort();
+        lines.dedup();
+        lines.iter().for_each(|line| session.printer.result(line));
+        return Ok(0);
+    }
     let cluster = from_labels(&name, &observed);
     let prober = session.prober(&engine).await;
     let history = History::of(&name);
@@ -38,6 +55,19 @@ pub(super) async fn run(session: &Session, args: Files) -> Result<u8, CliError> 
         printer.result(table::ps(&rows, Timestamp::now(), printer.out_theme()));
     }
     Ok(0)
+}
+
+/// The engine's word for a state.
+const fn word_of(status: Status) -> &'static str {
+    match status {
+        Status::Created => "created",
+        Status::Running => "running",
+        Status::Paused => "paused",
+        Status::Restarting => "restarting",
+        Status::Removing => "removing",
+        Status::Exited => "exited",
+        Status::Dead => "dead",
+    }
 }
 
 async fn row<E: Engine, P: Prober>(

@@ -6,12 +6,12 @@ use clap::{CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
 
 use super::args::{Cli, Command, OutputFormat};
-use super::error::{FAILED, INTERRUPTED};
+use super::error::{BAD_INPUT, FAILED, INTERRUPTED};
 use super::interrupt::Interrupts;
 use super::session::Session;
 use super::{
-    CliError, chaos, config, copy, doctor, down, ephemeral, exec, flags, gc, lists, logs, manual, neon, obtain,
-    one_off, port, ps, remove, render, report, restart, signals, supervise, templates, up, watch,
+    CliError, chaos, config, copy, doctor, down, ephemeral, exec, flags, foreign_flags, gc, lists, logs, manual, neon,
+    obtain, one_off, port, ps, remove, render, report, restart, signals, supervise, templates, up, watch,
 };
 use crate::report::Printer;
 
@@ -21,6 +21,11 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse_from(flags::with_ports(std::env::args_os().collect(), &Cli::command())) {
         Ok(cli) => cli,
         Err(error) => {
+            let args: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
+            if let Some(text) = foreign_flags::explain(&error, &args) {
+                Printer::system(false).problem(text);
+                return ExitCode::from(BAD_INPUT);
+            }
             // Help and version go to standard output with 0, errors to standard error with 2: clap's own rule.
             _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));

@@ -12,7 +12,7 @@ use super::error::{CliError, INTERRUPTED};
 use super::session::{Session, now_text, run_id};
 use super::watchers::{Watchers, masker};
 use super::{plan, source, supervise};
-use crate::cluster::{Cluster, Component};
+use crate::cluster::{Cluster, Component, PullPolicy, Recreate};
 use crate::drive::shell::{self, RunEnd};
 use crate::drive::stop::{StopRequest, stop};
 use crate::drive::{Driver, Options};
@@ -44,6 +44,8 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
     let engine = connected?;
     let mut cluster = described.cluster;
     let only = part(&cluster, &described.services, args.no_deps)?;
+    let run = run_id();
+    as_asked(&mut cluster, &described.services, &args, &run);
     if args.plan {
         return plan::show(session, &engine, &cluster, &args, only.as_ref()).await;
     }
@@ -66,6 +68,7 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
     note(store.set_stopped(&still_stopped(&store, &cluster, only.as_ref())));
     note(store.set_wanted(Wanted::Up));
     let options = Options {
+        run,
         command: if args.no_start { "create" } else { "up" }.into(),
         only,
         without_others: args.no_deps,
@@ -89,6 +92,21 @@ pub(super) async fn run(session: &Session, args: Up) -> Result<u8, CliError> {
         lines.show(session, &engine).await;
     }
     Ok(code)
+}
+
+/// Notes what the command line says of containers and images.
+fn as_asked(cluster: &mut Cluster, services: &[ServiceName], args: &Up, run: &str) {
+    for component in cluster.components.values_mut() {
+        let is_named = services.is_empty() || services.contains(&component.service);
+        if args.force_recreate && is_named {
+            component.recreate = Recreate::All { run: run.to_owned() };
+        } else if args.no_recreate {
+            component.recreate = Recreate::None;
+        }
+        if args.no_build && component.build.take().is_some() {
+            component.pull = Some(PullPolicy::Never);
+        }
+    }
 }
 
 /// `convoke create`: what `up` makes, without starting it.

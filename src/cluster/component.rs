@@ -96,6 +96,9 @@ pub struct Component {
     /// What is run in it after its start and before its stop.
     #[serde(default, skip_serializing_if = "Hooks::is_empty")]
     pub hooks: Hooks,
+    /// Which of its containers are replaced; said by a command, and never kept.
+    #[serde(skip)]
+    pub recreate: Recreate,
     /// Hex SHA-256 over everything whose change needs a new container; probes, needs, gates, entries and addresses are not in it.
     pub config_hash: String,
     /// Short digests of its parts (see [`super::Digests`]): they tell which of them changed.
@@ -111,6 +114,21 @@ impl Component {
     pub fn is_under_its_service(&self) -> bool {
         self.one_off.as_ref().is_none_or(|one_off| one_off.under_its_service)
     }
+}
+
+/// Which containers are replaced.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Recreate {
+    /// Those that aren't what the file says now.
+    #[default]
+    Changed,
+    /// All that this run didn't make.
+    All {
+        /// The run's identifier.
+        run: String,
+    },
+    /// None, however outdated.
+    None,
 }
 
 /// What makes a component a one-off container (`convoke run`): it is made like any other, and then belongs to whoever

@@ -19,7 +19,7 @@ pub use crate::compose::{
 };
 pub use component::{
     Cluster, Component, ContainerSpec, FileContent, Gate, GateCondition, HostFile, NetworkAttachment, OneOff,
-    PortBinding, Protocol, RestartPolicy, StartMode, Stored, Ulimit, VolumeOwner,
+    PortBinding, Protocol, Recreate, RestartPolicy, StartMode, Stored, Ulimit, VolumeOwner,
 };
 pub use graph::{Cycle, Graph};
 pub use hash::{Digests, changed_parts};

@@ -26,6 +26,7 @@ pub(crate) fn component(name: &str, networks: &[&str]) -> Component {
         depends_on_label: String::new(),
         boot_hint: None,
         one_off: None,
+        recreate: Default::default(),
         pull: None,
         hooks: super::Hooks::default(),
         connect: None,

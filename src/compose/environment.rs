@@ -23,6 +23,23 @@ pub struct Environment {
     problems: Diagnostics,
 }
 
+/// The variables of one file, in its order. Those that it refers to are `known`; one without a value is left out where
+/// it isn't among them.
+///
+/// # Errors
+/// When it can't be read or understood.
+pub fn variables_of(file: &Path, known: &BTreeMap<String, String>) -> Result<Vec<(String, String)>, Diagnostics> {
+    let mut problems = Diagnostics::new();
+    let name = file.display().to_string();
+    let text = read_text(file).unwrap_or_else(|error| {
+        problems.push(Diagnostic::error_without_place(format!("the env file {name} can't be read: {error}")));
+        String::new()
+    });
+    let entries = env_file::parse(&name, &text, known, &mut problems);
+    let (entries, _) = problems.unless_errors(entries)?;
+    Ok(entries.into_iter().filter_map(|(key, value)| Some((key, value.value?))).collect())
+}
+
 impl Environment {
     /// The process's variables over those of `files`, of which later ones win; without any, over those of `.env` in
     /// `directory`. `COMPOSE_ENV_FILES` names the files if none is given here.

@@ -35,7 +35,7 @@ mod tests;
 pub use build_options::{BuildOptions, KitOptions};
 pub use canonical::Canonical;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
-pub use environment::Environment;
+pub use environment::{Environment, variables_of};
 pub use find::{candidates, find_file, named_files};
 pub use load::{LoadOptions, Loaded, Source, load, load_raw};
 pub(crate) use paths::Paths;

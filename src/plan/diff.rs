@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cluster::{Cluster, Component, changed_parts};
+use crate::cluster::{Cluster, Component, Recreate, changed_parts};
 use crate::engine::{Observed, ObservedContainer, Status, labels};
 use crate::event::PlannedAction;
 use crate::names::{ComponentName, ServiceName};
@@ -34,6 +34,8 @@ pub enum Misfit {
     Image,
     /// Another container of the component stays.
     Surplus,
+    /// Whoever runs this wants all replaced.
+    Asked,
 }
 
 impl Misfit {
@@ -46,6 +48,7 @@ impl Misfit {
             Self::Network => "its network is gone".to_owned(),
             Self::Image => "its image changed".to_owned(),
             Self::Surplus => "there is another container for it".to_owned(),
+            Self::Asked => "asked for".to_owned(),
             Self::Configuration => {
                 let before = container.label(labels::CONFIG_PARTS).unwrap_or_default();
                 let what = changed_parts(before, &component.config_parts).join(", ");
@@ -115,6 +118,13 @@ fn misfit(component: &Component, image_id: Option<&str>, container: &ObservedCon
     }
     if container.lost_network {
         return Some(Misfit::Network);
+    }
+    match &component.recreate {
+        Recreate::Changed => {}
+        Recreate::All { run } if container.label(labels::RUN) == Some(run) => {}
+        Recreate::All { .. } => return Some(Misfit::Asked),
+        // Half made, it has no hash, and nobody could run it.
+        Recreate::None => return container.label(labels::CONFIG_HASH).is_none().then_some(Misfit::Configuration),
     }
     if container.label(labels::CONTAINER).is_some_and(|own| own != component.container_name) {
         return Some(Misfit::Renamed);

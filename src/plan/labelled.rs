@@ -142,6 +142,7 @@ fn component(
         depends_on_label: text(labels::COMPOSE_DEPENDS_ON).to_owned(),
         boot_hint: None,
         one_off: None,
+        recreate: Default::default(),
         pull: None,
         hooks: stored.hooks,
         connect: None,

@@ -96,6 +96,14 @@ services:
     cluster.ok(&["up"]);
     let ran = cluster.run(&["exec", "box", "sh", "-c", "echo out; echo err >&2; exit 7"]);
     assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (7, "out\n", "err\n"));
+    let said = ["-e", "A=1", "-u", "65534", "-w", "/tmp", "--index", "1"];
+    let ran = cluster.run(&[&["exec"], &said[..], &["box", "sh", "-c", "echo $A; id -u; pwd"]].concat());
+    assert_eq!((ran.code, ran.out.as_str()), (0, "1\n65534\n/tmp\n"), "{ran}");
+    cluster.run(&["exec", "--index", "2", "box", "true"]).exits(1).says(&["box number 2 doesn't run"]);
+    let begun = cluster.ok(&["exec", "-d", "box", "sh", "-c", "sleep 0.1; touch /made"]);
+    begun.within(Duration::from_secs(2));
+    let wait = "for i in $(seq 200); do test -f /made && exit 0; sleep 0.02; done; exit 1";
+    cluster.ok(&["exec", "box", "sh", "-c", wait]);
     let missing = cluster.run(&["exec", "box", "no-such-program"]);
     missing.says(&["no-such-program"]);
     assert!(matches!(missing.code, 126 | 127), "engines differ in which of the two it is: {missing}");
@@ -126,6 +134,11 @@ fn logs_of_all_or_some_and_new_lines_as_they_come() {
     cluster.ok(&["logs", "db"]).says_nothing_of(&["web "]);
     let last = cluster.ok(&["logs", "-n", "1", "db"]).all();
     assert_eq!(last.lines().count(), 1, "{last}");
+    let bare = cluster.ok(&["logs", "--no-log-prefix", "-n", "all", "--since", "1h", "--index", "1", "db"]).all();
+    assert!(bare.contains("listening on") && !bare.contains("db |"), "{bare}");
+    assert_eq!(cluster.ok(&["logs", "--until", "1h"]).all(), "");
+    assert_eq!(cluster.ok(&["logs", "--since", "2100-01-01T00:00:00Z"]).all(), "");
+    cluster.run(&["logs", "--since", "noon"]).exits(2).says(&["neither a time such as"]);
 
     let mut follow = cluster.begin(&["logs", "-f"]);
     follow.wait_for("listening on");

@@ -66,6 +66,10 @@ fn created_scaled_frozen_killed_and_removed() {
 fn what_there_is_can_be_listed() {
     let cluster = TestCluster::new(SHOP);
     cluster.ok(&["up", "web"]);
+    assert_eq!(cluster.ok(&["ps", "--services"]).out, "db\nweb\n");
+    assert_eq!(cluster.ok(&["ps", "-q", "db"]).out.trim(), cluster.container("db").id.to_string());
+    assert_eq!(cluster.ok(&["ps", "-q", "--filter", "status=exited"]).out, "");
+    cluster.ok(&["ps", "-a", "--status", "running", "web"]).says(&["web"]).says_nothing_of(&["db"]);
     cluster.ok(&["ls"]).says(&[&cluster.name, "running(2)", "compose.yaml"]);
     cluster.ok(&["images", "web"]).says(&["web", "convoke-test/probe-target:latest"]);
     let volumes = cluster.json(&["volumes"]);
@@ -74,6 +78,11 @@ fn what_there_is_can_be_listed() {
     assert_eq!(cluster.json(&["top", "db"])[0]["component"], "db");
     cluster.run(&["pull"]).exits(1).says(&["convoke-test/probe-target:latest"]);
     cluster.ok(&["build"]).says(&["nothing of that is built"]);
+    cluster.run(&["up", "--abort-on-container-exit"]).exits(2).says(&[
+        "error: convoke up has no --abort-on-container-exit: up returns when all is ready",
+        "instead: convoke wait SERVICE",
+    ]);
+    cluster.ok(&["up", "--dry-run", "--force-recreate", "web"]).says(&["web        replace  asked for", "1 to keep"]);
 }
 
 #[test]

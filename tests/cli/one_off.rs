@@ -38,8 +38,22 @@ fn run_is_a_command_in_a_container_of_its_own() {
     let script =
         "grep -c 'db$' /etc/hosts; echo $COLOUR $KEPT $MORE; pwd; id -u; cat /given/file; echo err >&2; exit 7";
     cluster.write("given/file", "from here\n");
-    let args =
-        ["run", "--rm", "-e", "COLOUR=$green", "-e", "MORE=1", "-w", "/tmp", "-u", "65534", "-v", "./given:/given"];
+    cluster.write("more.env", "COLOUR=blue\nMORE='1'\n");
+    let args = [
+        "run",
+        "--rm",
+        "-e",
+        "COLOUR=$green",
+        "--env-from-file",
+        "more.env",
+        "--remove-orphans",
+        "-w",
+        "/tmp",
+        "-u",
+        "65534",
+        "-v",
+        "./given:/given",
+    ];
     let ran = cluster.run(&[&args[..], &["web", "sh", "-c", script]].concat());
     assert_eq!((ran.code, ran.out.as_str()), (7, "1\n$green yes 1\n/tmp\n65534\nfrom here\n"), "{ran}");
     assert!(ran.err.contains("err\n") && ran.err.contains("db"), "{ran}");

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::shared::{Components, Files, PullWhen, Source, Waiting, duration, key_value};
+use super::shared::{Components, Files, PullWhen, Source, Waiting, duration};
 
 /// `convoke kill`
 #[derive(Debug, Clone, Args)]
@@ -118,9 +118,12 @@ pub struct Build {
     /// What the services depend on, too
     #[arg(long)]
     pub with_dependencies: bool,
-    /// Build argument, instead of the file's
-    #[arg(long = "build-arg", value_name = "KEY=VALUE", value_parser = key_value)]
-    pub args: Vec<(String, String)>,
+    /// Build argument, instead of the file's; without a value, as it is here
+    #[arg(long = "build-arg", value_name = "KEY[=VALUE]")]
+    pub args: Vec<String>,
+    /// Agent or key for the build, instead of the file's: default, or ID=PATH
+    #[arg(long, value_name = "ID[=PATH]")]
+    pub ssh: Vec<String>,
     /// Use no layers of earlier builds
     #[arg(long)]
     pub no_cache: bool,
@@ -144,6 +147,9 @@ pub struct Run {
     /// Environment variable; without a value, as it is here
     #[arg(short, long, value_name = "KEY[=VALUE]")]
     pub env: Vec<String>,
+    /// File of environment variables; -e wins over it
+    #[arg(long, value_name = "FILE")]
+    pub env_from_file: Vec<PathBuf>,
     /// Mount, in the short form of the file; paths with a dot are from here
     #[arg(short, long = "volume", value_name = "SOURCE:TARGET")]
     pub volumes: Vec<String>,
@@ -186,6 +192,12 @@ pub struct Run {
     /// When images are pulled, instead of the file's pull_policy
     #[arg(long, value_enum, value_name = "WHEN")]
     pub pull: Option<PullWhen>,
+    /// Remove components that run in the cluster and that the file doesn't have
+    #[arg(long)]
+    pub remove_orphans: bool,
+    /// Accepted for habit's sake: few lines say how a pull goes
+    #[arg(long, hide = true)]
+    pub quiet_pull: bool,
     /// No terminal, even if there is one
     #[arg(short = 'T', long = "no-tty", visible_alias = "no-TTY")]
     pub no_tty: bool,

@@ -15,7 +15,7 @@ pub use self::chaos::{Break, Chaos, ChaosVerb};
 pub use self::down::{Down, Gc, Stop, WatchOwner};
 pub use self::habits::{Build, Copy, Events, Images, Kill, List, Pull, Remove, Run, Volumes, Wait};
 pub use self::shared::{Components, Files, OnFailure, PullWhen, Source, Waiting, names_component};
-pub use self::show::{Config, Exec, Logs, Port, Render, Report};
+pub use self::show::{Config, Exec, Logs, Port, Ps, Render, Report};
 pub use self::up::{Making, Restart, Supervise, Up};
 
 use crate::probe::ReachMode;
@@ -148,8 +148,8 @@ pub enum Command {
     Unpause(Components),
     /// Remove the containers of components that are stopped
     Rm(Remove),
-    /// Show the components of a cluster
-    Ps(Files),
+    /// Show the components of a cluster (-q: the ids of their containers)
+    Ps(Ps),
     /// Show the processes of components
     Top(Components),
     /// Show the images of components

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use jiff::Timestamp;
 
 use crate::cluster::PullPolicy;
 use crate::names::ComponentName;
@@ -49,7 +50,7 @@ pub struct Components {
 #[derive(Debug, Clone, Args)]
 pub struct Waiting {
     /// Limit for the whole start, such as 90s or 5m; without it: 60 s without progress for images, then 5 min
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, alias = "wait-timeout", value_name = "DURATION", value_parser = duration)]
     pub timeout: Option<Duration>,
     /// What to do with what this run started when it fails
     #[arg(long = "on-failure", value_enum, default_value = "stop", value_name = "WHAT")]
@@ -105,6 +106,25 @@ pub(in crate::cli) fn duration(text: &str) -> Result<Duration, String> {
         Ok(seconds) => Ok(Duration::from_secs(seconds.into())),
         Err(_) => parse_duration(text).map_err(|error| error.to_string()),
     }
+}
+
+/// A moment: a time, a day, seconds since 1970, or so long ago.
+pub(in crate::cli) fn moment(text: &str) -> Result<Timestamp, String> {
+    if let Ok(ago) = parse_duration(text) {
+        let ago = jiff::SignedDuration::try_from(ago).map_err(|error| error.to_string())?;
+        return Timestamp::now().checked_sub(ago).map_err(|error| error.to_string());
+    }
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time);
+    }
+    if let Some(time) = text.parse::<i64>().ok().and_then(|seconds| Timestamp::from_second(seconds).ok()) {
+        return Ok(time);
+    }
+    // Without a zone it is that of here.
+    let here =
+        text.parse::<jiff::civil::DateTime>().ok().and_then(|time| time.to_zoned(jiff::tz::TimeZone::system()).ok());
+    here.map(|time| time.timestamp())
+        .ok_or_else(|| format!("{text:?} is neither a time such as 2026-01-31T12:00:00Z nor a duration such as 10m"))
 }
 
 /// Whether `name` means this component: itself, or its service.

@@ -56,8 +56,17 @@ pub struct Up {
     /// Replace all replicas of a service at once, not each when the one before is ready
     #[arg(long)]
     pub at_once: bool,
+    /// Replace the containers even if nothing changed: of the services named, or else all
+    #[arg(long, conflicts_with_all = ["no_recreate", "supervise"])]
+    pub force_recreate: bool,
+    /// Keep the containers that are there, whatever changed
+    #[arg(long, conflicts_with = "supervise")]
+    pub no_recreate: bool,
+    /// Build no image: those that the file says how to build have to be there
+    #[arg(long, conflicts_with_all = ["build", "supervise"])]
+    pub no_build: bool,
     /// Show what would be done, and why; do nothing
-    #[arg(long, conflicts_with = "ephemeral")]
+    #[arg(long, alias = "dry-run", conflicts_with = "ephemeral")]
     pub plan: bool,
     /// Go on when all is ready, and keep it so: see `convoke supervise`
     #[arg(long, conflicts_with_all = ["ephemeral", "plan", "at_once"])]
@@ -71,6 +80,12 @@ pub struct Up {
     /// Accepted for habit's sake: `up` always waits
     #[arg(long, hide = true)]
     pub wait: bool,
+    /// Accepted for habit's sake: few lines say how a pull goes
+    #[arg(long, hide = true)]
+    pub quiet_pull: bool,
+    /// Accepted for habit's sake: nothing is asked
+    #[arg(short = 'y', long, hide = true)]
+    pub yes: bool,
 }
 
 /// `convoke supervise`

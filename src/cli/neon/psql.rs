@@ -9,7 +9,7 @@ use super::super::error::{CliError, INTERRUPTED};
 use super::super::session::{Session, engine_host};
 use super::args::Psql;
 use super::link::{Link, service};
-use crate::engine::{ObservedContainer, Status};
+use crate::engine::{ExecRequest, ObservedContainer, Status};
 use crate::neon::compute::component;
 use crate::neon::spec::PG_PORT;
 
@@ -48,11 +48,12 @@ async fn inside(
     let mut command: Vec<String> =
         ["psql", "-h", "127.0.0.1", "-p", &port, "-U", role, "-d", database].map(str::to_owned).to_vec();
     command.extend(arguments);
+    let request = ExecRequest { command, ..ExecRequest::default() };
     let tty = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     tokio::select! {
         biased;
         () = session.interrupts.after(1) => Ok(INTERRUPTED),
-        code = link.engine.exec_attached(&container.id, &command, tty) => Ok(u8::try_from(code?).unwrap_or(1)),
+        code = link.engine.exec_attached(&container.id, &request, tty) => Ok(u8::try_from(code?).unwrap_or(1)),
     }
 }
 

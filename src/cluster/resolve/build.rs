@@ -202,6 +202,7 @@ fn component(name: &ServiceName, service: &Service, member: &Member, common: &Co
         depends_on_label: waits.label.clone(),
         boot_hint: service.convoke.boot,
         one_off: None,
+        recreate: Default::default(),
         pull: service.pull_policy,
         hooks: service.hooks.clone(),
         connect: service.convoke.connect.clone(),

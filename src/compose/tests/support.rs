@@ -74,7 +74,12 @@ fn the_page_says_of_every_key_what_the_code_does() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/compose-support.md");
     let page = std::fs::read_to_string(path).unwrap();
     let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
-    let rows: Vec<Vec<String>> = page.lines().filter(|line| line.starts_with("| `")).map(cells).collect();
+    let rows: Vec<Vec<String>> = page
+        .lines()
+        .filter(|line| line.starts_with("| `") && line.contains("."))
+        .map(cells)
+        .filter(|row| row[1].contains('.'))
+        .collect();
     let mut written = BTreeMap::new();
     for row in &rows {
         let key = row[1].trim_matches('`').to_owned();

@@ -10,6 +10,7 @@ mod labelled;
 mod policies;
 mod random;
 mod reattach;
+mod recreated;
 mod rolling;
 mod sharing;
 mod start;

@@ -11,10 +11,10 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 
 use super::connect::DockerEngine;
-use super::exec::{Input, Output, cannot_run};
+use super::exec::{Input, Output, cannot_run, config as exec_config};
 use super::failure::{QUESTION, explain};
 use super::terminal::{RawTerminal, TerminalSize, sizes};
-use crate::engine::{EngineError, ErrorKind, Result};
+use crate::engine::{EngineError, ErrorKind, ExecRequest, Result};
 use crate::names::ContainerId;
 
 /// The streams of a command.
@@ -44,7 +44,7 @@ impl DockerEngine {
     ///
     /// # Errors
     /// When the container isn't running, the connection breaks, or a stream of this process fails.
-    pub async fn exec_attached(&self, id: &ContainerId, command: &[String], tty: bool) -> Result<i64> {
+    pub async fn exec_attached(&self, id: &ContainerId, request: &ExecRequest, tty: bool) -> Result<i64> {
         let raw = if tty { RawTerminal::enter() } else { None };
         let terminal = tty.then(sizes);
         let streams = ExecStreams {
@@ -53,7 +53,7 @@ impl DockerEngine {
             errors: &mut tokio::io::stderr(),
             terminal,
         };
-        let ended = self.exec_with(id, command, streams).await;
+        let ended = self.exec_with(id, request, streams).await;
         drop(raw);
         ended
     }
@@ -63,16 +63,15 @@ impl DockerEngine {
     ///
     /// # Errors
     /// When the container isn't running, the connection breaks, or the caller's streams fail.
-    pub async fn exec_with(&self, id: &ContainerId, command: &[String], streams: ExecStreams<'_>) -> Result<i64> {
+    pub async fn exec_with(&self, id: &ContainerId, request: &ExecRequest, streams: ExecStreams<'_>) -> Result<i64> {
         let ExecStreams { input, output, errors, terminal } = streams;
         let tty = terminal.is_some();
         let config = ExecConfig {
-            cmd: Some(command.to_vec()),
             attach_stdin: Some(input.is_some()),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
             tty: Some(tty),
-            ..Default::default()
+            ..exec_config(request)
         };
         let started = async {
             let exec = self.create_exec(id, config).await?;

@@ -29,16 +29,7 @@ pub(super) type Input = Pin<Box<dyn AsyncWrite + Send>>;
 impl DockerEngine {
     /// No time limit of its own from the start on: the caller knows how long the command may take.
     pub(super) async fn run_command(&self, id: &ContainerId, request: &ExecRequest) -> Result<ExecOutcome> {
-        let config = ExecConfig {
-            cmd: Some(request.command.clone()),
-            attach_stdout: Some(true),
-            attach_stderr: Some(true),
-            user: request.user.clone(),
-            privileged: Some(request.privileged),
-            working_dir: request.working_dir.clone(),
-            env: Some(request.environment.iter().map(|(key, value)| format!("{key}={value}")).collect()),
-            ..Default::default()
-        };
+        let config = ExecConfig { attach_stdout: Some(true), attach_stderr: Some(true), ..config(request) };
         match self.collect(id, config, request.keep_output).await {
             Err(error) if error.kind == ErrorKind::CommandInvalid => Ok(cannot_run(error.message)),
             other => other,
@@ -55,6 +46,16 @@ impl DockerEngine {
         }
         let code = self.exit_code(id, &exec).await?;
         Ok(ExecOutcome { code, output: kept.into_text() })
+    }
+
+    /// Starts a command that nobody waits for.
+    ///
+    /// # Errors
+    /// When the container isn't running, or newer engines find no such program.
+    pub async fn exec_detached(&self, id: &ContainerId, request: &ExecRequest) -> Result<()> {
+        let exec = self.create_exec(id, config(request)).await?;
+        let options = StartExecOptions { detach: true, tty: false, output_capacity: None };
+        within(WORK, self.exec_verb(id), self.docker().start_exec(&exec, Some(options))).await.map(drop)
     }
 
     pub(super) async fn create_exec(&self, id: &ContainerId, config: ExecConfig) -> Result<String> {
@@ -95,6 +96,18 @@ impl DockerEngine {
 
     pub(super) fn exec_verb(&self, id: &ContainerId) -> Verb {
         Verb::Exec(self.name_of(id))
+    }
+}
+
+/// What the engine is told of a command; no stream is attached.
+pub(super) fn config(request: &ExecRequest) -> ExecConfig {
+    ExecConfig {
+        cmd: Some(request.command.clone()),
+        user: request.user.clone(),
+        privileged: Some(request.privileged),
+        working_dir: request.working_dir.clone(),
+        env: Some(request.environment.iter().map(|(key, value)| format!("{key}={value}")).collect()),
+        ..Default::default()
     }
 }
 
