@@ -14,25 +14,28 @@ set_up() {
   user=${POSTGRES_USER:-postgres}
   database=${POSTGRES_DB:-$user}
   new=$PGDATA.new
-  password=$(mktemp)
   if [ -n "${POSTGRES_PASSWORD_FILE:-}" ]; then
-    cat "$POSTGRES_PASSWORD_FILE" >"$password"
+    password=$(head -n 1 "$POSTGRES_PASSWORD_FILE")
   elif [ -n "${POSTGRES_PASSWORD:-}" ]; then
-    printf '%s\n' "$POSTGRES_PASSWORD" >"$password"
-  else
+    password=$(printf '%s\n' "$POSTGRES_PASSWORD" | head -n 1)
+  fi
+  if [ -z "${password:-}" ]; then
     echo 'postgres: no password is set; give POSTGRES_PASSWORD or POSTGRES_PASSWORD_FILE' >&2
     exit 1
   fi
   rm -rf "$new"
-  initdb --pgdata="$new" --username="$user" --pwfile="$password" --auth-local=trust --auth-host=scram-sha-256 \
-    --encoding=UTF8 --no-sync
-  rm -f "$password"
-  echo 'host all all all scram-sha-256' >>"$new/pg_hba.conf"
-  if [ "$database" != postgres ]; then
-    # Single-user mode: no server that a probe could take for the real one.
-    printf 'CREATE DATABASE "%s"\n' "$(printf '%s' "$database" | sed 's/"/""/g')" |
-      postgres --single -D "$new" postgres >/dev/null
-  fi
+  mkdir -m 0700 "$new"
+  tar --extract --file=/var/lib/postgresql/prepared.tar --directory="$new"
+  # An identifier of its own, which keeps the WAL of one cluster from being taken for another's.
+  head -c 8 /dev/urandom | dd of="$new/global/pg_control" bs=8 count=1 conv=notrunc 2>/dev/null
+  pg_resetwal --force "$new" >/dev/null 2>&1
+  # Single-user mode: no server that a probe could take for the real one. A line is a statement. A role can't rename
+  # itself, hence the update. What is written is synced at the end.
+  {
+    printf "ALTER ROLE postgres PASSWORD '%s'\n" "$(printf '%s' "$password" | sed "s/'/''/g")"
+    printf "UPDATE pg_authid SET rolname = '%s' WHERE oid = 10\n" "$(printf '%s' "$user" | sed "s/'/''/g")"
+    [ "$database" = postgres ] || printf 'CREATE DATABASE "%s"\n' "$(printf '%s' "$database" | sed 's/"/""/g')"
+  } | postgres --single -F -D "$new" postgres >/dev/null
   sync -f "$new"
   mv "$new" "$PGDATA"
 }

@@ -88,7 +88,16 @@ fn a_pageserver_without_an_availability_zone_is_told_by_its_log() {
 #[test]
 fn a_pageserver_that_moved_is_told_by_the_controller_s_refusal() {
     let plane = Plane::new(1, 1);
+    // An image with fewer versions of Postgres, by the way.
+    plane.write_fault("pageserver-1", "no-postgres=15");
     plane.up().exits(0);
+    let create = |version: &str| {
+        plane.cluster.run(&["neon", "timeline", "create", "--branch-name", "old", "--pg-version", version])
+    };
+    let lacking = "the pageservers' image has no Postgres 15: there is no initdb of it. It has made branches of 17; ";
+    create("15").exits(2).says(&[lacking, "parameters repository and tag"]);
+    create("16").exits(0).says(&["branch old"]);
+    plane.heal("pageserver-1");
     // It serves where it did, and says that it is elsewhere: for the controller, a node can't move.
     plane.cluster.edit(r#""http_port": 9898"#, r#""http_port": 9899"#);
     let up = plane.cluster.run(&["-f", "compose.yaml", "-f", "faults.yaml", "up", "--timeout", "8s"]);

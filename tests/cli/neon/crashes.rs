@@ -17,6 +17,8 @@ fn whatever_two_crash_the_endpoint_runs_on_and_follows_its_pages() {
         sets.extend(MANAGEMENT[n + 1..].iter().map(|other| vec![*one, *other]));
     }
     assert_eq!(sets.len(), 4 + 6);
+    // It moves by our command alone.
+    let mut place = neon.pageserver();
     for crashed in sets {
         let before: Vec<u64> = crashed.iter().map(|name| restarts(&neon, name)).collect();
         neon.cluster.ok(&[&["chaos", "crash"][..], &crashed].concat());
@@ -25,7 +27,8 @@ fn whatever_two_crash_the_endpoint_runs_on_and_follows_its_pages() {
             crashed.iter().zip(&before).all(|(name, before)| restarts(neon, name) > *before) && is_well(neon)
         });
         // The hook of the new ones works: it is the controller's to tell, the control plane's to pass on.
-        let other = 3 - neon.pageserver();
+        let other = 3 - place;
+        place = other;
         neon.cluster.ok(&["neon", "shard", "migrate", "--node", &other.to_string()]);
         let logs = || format!("{}{}", neon.cluster.log("storage-controller"), neon.cluster.log("control-plane"));
         assert_eq!(neon.shows(MAIN, "neon.pageserver_connstring"), connstring(other), "{crashed:?}\n{}", logs());
