@@ -22,6 +22,7 @@ impl Plane {
     /// # Errors
     /// When there is nothing of it, or the controller or a pageserver says no.
     pub async fn import_tenant(&self, tenant: TenantId, set_default: bool) -> Result<TenantImported, PlaneError> {
+        self.any_pageserver().await?;
         if !self.controller.import_tenant(tenant).await? {
             return Err(Refusal::NothingToImport(tenant).into());
         }
@@ -43,6 +44,18 @@ impl Plane {
             )
         })?;
         Ok(TenantImported { tenant_id: tenant, branches: made })
+    }
+
+    /// One has to look into the remote storage; after a start there may be none for a moment.
+    async fn any_pageserver(&self) -> Result<(), PlaneError> {
+        let begun = Instant::now();
+        while !self.controller.nodes().await?.iter().any(|node| node.availability == "Active") {
+            if begun.elapsed() > LIMIT {
+                return Err(PlaneError::NotYet("no pageserver is Active, which could look for the tenant".into()));
+            }
+            sleep(POLL).await;
+        }
+        Ok(())
     }
 
     /// The attach takes a moment.

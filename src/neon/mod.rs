@@ -28,6 +28,7 @@ pub mod memory;
 pub mod places;
 pub mod plane;
 pub mod promote;
+pub mod refusal;
 pub mod room;
 pub mod run;
 pub mod safekeeper;

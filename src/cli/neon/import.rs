@@ -15,9 +15,9 @@ use tokio::time::interval;
 
 use super::super::error::{CliError, INTERRUPTED};
 use super::super::session::Session;
-use super::args::TimelineImport;
 use super::link::Link;
 use super::tenant::path_of;
+use super::tenant_args::TimelineImport;
 use crate::neon::api::{self, ImportPlan, TimelineView};
 use crate::neon::backup;
 use crate::neon::ids::Lsn;

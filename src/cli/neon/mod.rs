@@ -9,6 +9,7 @@ mod operate;
 mod program;
 mod psql;
 mod tenant;
+mod tenant_args;
 
 use args::NeonCommand;
 

@@ -7,10 +7,11 @@ use serde_json::{Map, Value};
 
 use super::super::error::CliError;
 use super::super::session::Session;
-use super::args::{OfTenant, TenantCommand, TenantCreate, TimelineCommand};
+use super::args::OfTenant;
 use super::import;
 use super::link::Link;
 use super::operate::tenant_id;
+use super::tenant_args::{TenantCommand, TenantCreate, TimelineCommand};
 use crate::neon::api::{self, TenantMade, TenantView, TimelineView};
 use crate::neon::ids::TimelineId;
 use crate::neon::server::encoded;

@@ -1,8 +1,13 @@
 //! Mistakes of people, and what is said of them.
 
+use std::time::{Duration, Instant};
+
 use super::Plane;
 use super::plane::DATABASE;
 use crate::support::{Api, Proxy, Running, TestCluster, http_get};
+
+/// For what takes seconds; the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn impossible_numbers_are_refused_before_anything_is_made() {
@@ -151,12 +156,25 @@ fn a_database_that_doesn_t_belong_to_the_pageservers_is_noticed() {
 
 /// Brings up what can be; it stays, to be repaired, while the control plane says what is wrong.
 fn up_in_vain(plane: &Plane, why: &str) -> String {
-    let mut up = plane.cluster.begin(&["-f", "compose.yaml", "-f", "faults.yaml", "up"]);
-    up.wait_for(why);
+    let up = plane.cluster.begin(&["-f", "compose.yaml", "-f", "faults.yaml", "up"]);
+    // `up` tells it after some seconds without news, and as much of it as a line has room for.
+    let status = until_said(plane, why);
     let said = up.so_far();
     up.kill();
-    // Whole, and not just as much of it as a line has room for.
-    format!("{said}\n{}", plane.cluster.ok(&["neon", "status"]).out)
+    format!("{said}\n{status}")
+}
+
+/// What `neon status` says, as soon as it says this too.
+fn until_said(plane: &Plane, why: &str) -> String {
+    let begun = Instant::now();
+    loop {
+        let status = plane.cluster.run(&["neon", "status"]);
+        if status.out.contains(why) {
+            return status.out;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{why:?} isn't said\n{status}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 fn lose(plane: &Plane, volume: &str) {
