@@ -346,6 +346,7 @@ fn build_request(cx: &Cx, context: &std::path::Path, dockerfile: &str) -> BuildR
             dockerfile_inline: Some(dockerfile.to_owned()),
             args: BTreeMap::from([("WHO".to_owned(), Some("you".to_owned()))]),
             target: Some("wanted".into()),
+            remote: None,
             secrets: Vec::new(),
             runs_on: None,
             options: convoke::cluster::BuildOptions::default(),

@@ -161,7 +161,7 @@ fn render(cluster: &Cluster) -> String {
 fn facts(cluster: &Cluster, component: &Component) -> Vec<(&'static str, String)> {
     let mut facts = vec![("image", component.image.clone())];
     if let Some(build) = &component.build {
-        facts.push(("build", build.context.display().to_string()));
+        facts.push(("build", build.place()));
     }
     for key in component.spec.networks.keys() {
         let addressed = cluster.networks.get(key).is_some_and(crate::cluster::Network::is_addressed);

@@ -13,6 +13,9 @@ use crate::compose::BuildOptions;
 pub struct Build {
     /// Absolute directory that is sent to the engine.
     pub context: PathBuf,
+    /// Address of a repository or archive that the builder gets the context from, instead of `context`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<String>,
     /// Path of the Dockerfile, relative to the context.
     pub dockerfile: String,
     /// Dockerfile text given in the file itself, instead of `dockerfile`.
@@ -37,7 +40,14 @@ impl Build {
     #[must_use]
     pub fn beyond_classic(&self) -> Vec<&'static str> {
         let secrets = (!self.secrets.is_empty()).then_some("secrets");
-        self.options.beyond_classic().into_iter().chain(secrets).collect()
+        let context = self.remote.as_ref().map(|_| "context");
+        self.options.beyond_classic().into_iter().chain(secrets).chain(context).collect()
+    }
+
+    /// Where it is built from, for people.
+    #[must_use]
+    pub fn place(&self) -> String {
+        self.remote.clone().unwrap_or_else(|| self.context.display().to_string())
     }
 }
 

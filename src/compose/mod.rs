@@ -38,7 +38,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use environment::{Environment, variables_of};
 pub use find::{candidates, find_file, named_files};
 pub use load::{LoadOptions, Loaded, Source, load, load_raw};
-pub(crate) use paths::Paths;
+pub(crate) use paths::{Paths, is_remote};
 pub use place::{Place, SourceText, Spanned};
 pub use raw::{Build, FileOrigin, FileSource, Network, Project, PullPolicy, Service, ServiceConvoke, Start, Volume};
 pub use raw_parts::{

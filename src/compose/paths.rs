@@ -144,7 +144,7 @@ fn is_driver_opts(path: &[String]) -> bool {
 }
 
 /// Whether a build context is something else than a directory: a repository, an image, another service's image.
-pub(super) fn is_remote(context: &str) -> bool {
+pub(crate) fn is_remote(context: &str) -> bool {
     context.contains("://")
         || context.starts_with("git@")
         || context.starts_with("github.com/")

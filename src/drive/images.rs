@@ -107,7 +107,7 @@ impl Driver {
             (_, Some((service, build))) => {
                 let what = format!("image {reference} can't be built: {}", error.message);
                 let again = if self.options.rebuild { "convoke up --build" } else { "convoke up" };
-                let from = build.context.display();
+                let from = build.place();
                 (what, format!("mend what service {service} is built from ({from}), then `{again}`"))
             }
             (ErrorKind::ImageMissing, None) if self.is_never_pulled(reference) => {

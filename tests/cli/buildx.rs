@@ -87,15 +87,17 @@ fn what_the_plugin_says_of_a_failure_is_quoted() {
 
 #[test]
 fn ctrl_c_ends_the_plugin() {
-    let cluster = with_plugin("echo $$ >pid; exec sleep 1000");
-    let build = Running::begin(command(&cluster, &["build"]));
-    let pid = cluster.path().join("pid");
-    eventually("the plugin runs", || std::fs::read_to_string(&pid).is_ok_and(|text| text.ends_with('\n')));
-    build.signal("INT");
-    build.end_within(Duration::from_secs(10)).exits(130);
-    let process = std::fs::read_to_string(&pid).unwrap();
-    let exe = std::path::Path::new("/proc").join(process.trim()).join("exe");
-    eventually("the plugin is gone", || exe.read_link().is_err());
+    for asked in ["build", "up"] {
+        let cluster = with_plugin("echo $$ >pid; exec sleep 1000");
+        let build = Running::begin(command(&cluster, &[asked]));
+        let pid = cluster.path().join("pid");
+        eventually("the plugin runs", || std::fs::read_to_string(&pid).is_ok_and(|text| text.ends_with('\n')));
+        build.signal("INT");
+        build.end_within(Duration::from_secs(10)).exits(130);
+        let process = std::fs::read_to_string(&pid).unwrap();
+        let exe = std::path::Path::new("/proc").join(process.trim()).join("exe");
+        eventually("the plugin is gone", || exe.read_link().is_err());
+    }
 }
 
 #[test]

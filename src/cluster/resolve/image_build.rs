@@ -3,7 +3,7 @@
 use super::build::Context;
 use super::files;
 use crate::cluster::{Build, BuildSecret};
-use crate::compose::{self, Diagnostic, Diagnostics, FileRef, Place, Service};
+use crate::compose::{self, Diagnostic, Diagnostics, FileRef, Place, Service, is_remote};
 
 /// How the service's image is built, if the file says so. Contents of secrets are added to `secrets`.
 pub(super) fn resolve(
@@ -17,6 +17,7 @@ pub(super) fn resolve(
     check_platform(service, written, problems);
     let build = Build {
         context: context.paths.absolute(&written.context.value),
+        remote: is_remote(&written.context.value).then(|| written.context.value.clone()),
         dockerfile: written.dockerfile.as_ref().map_or_else(|| "Dockerfile".to_owned(), |file| file.value.clone()),
         dockerfile_inline: written.dockerfile_inline.as_ref().map(|text| text.value.clone()),
         args: written.args.clone().into_iter().collect(),
@@ -78,8 +79,8 @@ fn if_needed(context: &Context<'_>, service: &Service, mut problem: Diagnostic) 
 }
 
 fn check_sources(context: &Context<'_>, service: &Service, build: &compose::Build, problems: &mut Diagnostics) {
-    if build.context.value.contains("://") || build.context.value.starts_with("git@") {
-        // Refused where it is read.
+    if is_remote(&build.context.value) {
+        // The builder's to look for.
         return;
     }
     let folder = context.paths.absolute(&build.context.value);
@@ -116,7 +117,8 @@ fn check_builder(context: &Context<'_>, service: &Service, build: &Build, proble
     let hint =
         if why.starts_with("DOCKER_BUILDKIT") { "unset DOCKER_BUILDKIT, or remove the key" } else { BUILDX_HINT };
     for key in build.beyond_classic() {
-        let message = format!("build.{key} isn't understood by the engine's classic builder, and {why}");
+        let what = if key == "context" { "an address as build.context".to_owned() } else { format!("build.{key}") };
+        let message = format!("{what} isn't understood by the engine's classic builder, and {why}");
         let problem = Diagnostic::error(place(written, key), message).hint(hint);
         problems.push(if_needed(context, service, problem));
     }

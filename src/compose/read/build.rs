@@ -24,12 +24,10 @@ impl Reader {
         };
         if let Kind::Scalar(_) = &node.kind {
             build.context = self.spanned(node, path)?;
-            self.check_context(&build.context);
             return Some(build);
         }
         let mut fields = Fields::of(self, node, path)?;
         if let Some(context) = fields.read(self, "context", Self::spanned) {
-            self.check_context(&context);
             build.context = context;
         }
         build.dockerfile = fields.read(self, "dockerfile", Self::spanned);
@@ -46,13 +44,6 @@ impl Reader {
             self.out.error(&inline.at, format!("{path} has both dockerfile and dockerfile_inline"));
         }
         Some(build)
-    }
-
-    fn check_context(&mut self, context: &Spanned<String>) {
-        if context.value.contains("://") || context.value.starts_with("git@") {
-            let message = "a build context that isn't a local directory isn't supported yet";
-            self.unsupported(Diagnostic::error(&context.at, message));
-        }
     }
 
     fn build_options(&mut self, fields: &mut Fields<'_>) -> BuildOptions {

@@ -413,12 +413,6 @@ fn images_builds_and_contradictions() {
     4 |   c: { build: { dockerfile: x, dockerfile_inline: y } }
       |                                                   ^
 
-    error: a build context that isn't a local directory isn't supported yet
-     --> compose.yaml:5:15
-      |
-    5 |   d: { build: 'https://example.org/x.git' }
-      |               ^^^^^^^^^^^^^^^^^^^^^^^^^^^
-
     error: services.e has both network_mode and networks
      --> compose.yaml:6:32
       |

@@ -26,6 +26,7 @@ fn built(mut component: Component) -> Component {
         dockerfile_inline: None,
         args: [].into(),
         target: None,
+        remote: None,
         secrets: Vec::new(),
         runs_on: None,
         options: crate::cluster::BuildOptions::default(),

@@ -242,6 +242,7 @@ mod tests {
             dockerfile_inline: None,
             args: args.map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned))).into(),
             target: None,
+            remote: None,
             secrets: Vec::new(),
             runs_on: None,
             options: crate::cluster::BuildOptions::default(),

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
+use std::path::PathBuf;
 
 use crate::cluster::{Build, FileContent};
 use crate::engine::BuildRequest;
@@ -49,10 +50,16 @@ impl Invocation {
         let environment = words.secrets(build)?;
         words.all("--file", build.dockerfile_inline.as_ref().map(|_| "-"));
         if build.dockerfile_inline.is_none() {
+            // In a repository it is looked for there.
+            let path = if build.remote.is_some() {
+                PathBuf::from(&build.dockerfile)
+            } else {
+                build.context.join(&build.dockerfile)
+            };
             words.0.push("--file".into());
-            words.0.push(build.context.join(&build.dockerfile).into());
+            words.0.push(path.into());
         }
-        words.0.push(build.context.clone().into());
+        words.0.push(build.remote.clone().map_or_else(|| build.context.clone().into(), Into::into));
         Ok(Self { arguments: words.0, environment, input: build.dockerfile_inline.clone().unwrap_or_default() })
     }
 }
@@ -155,6 +162,7 @@ mod tests {
     fn build() -> Build {
         Build {
             context: "/work/web".into(),
+            remote: None,
             dockerfile: "Dockerfile".into(),
             dockerfile_inline: None,
             args: std::collections::BTreeMap::new(),
@@ -178,6 +186,13 @@ mod tests {
         let invocation = Invocation::of(&request(inline), &[]).unwrap();
         assert_eq!(invocation.input, "FROM a\n");
         assert_eq!(invocation.arguments[5..], ["--file=-", "/work/web"].map(OsString::from));
+    }
+
+    #[test]
+    fn a_repository_is_the_builder_s_to_get() {
+        let remote = Some("https://example.org/x.git#main:sub".to_owned());
+        let all = words(&request(Build { remote, ..build() }), &[]).join(" ");
+        assert!(all.ends_with(" --file Dockerfile https://example.org/x.git#main:sub"), "{all}");
     }
 
     #[test]

@@ -196,6 +196,7 @@ mod tests {
             dockerfile_inline: inline.map(ToOwned::to_owned),
             args: Default::default(),
             target: None,
+            remote: None,
             secrets: Vec::new(),
             runs_on: None,
             options: crate::cluster::BuildOptions::default(),

@@ -74,6 +74,18 @@ fn without_buildx_what_the_classic_builder_lacks_is_refused() {
 }
 
 #[test]
+fn a_repository_as_the_context() {
+    let text = "services: { a: { build: 'https://example.org/x.git#v1' } }";
+    let (cluster, warnings) = in_folder(text, &local()).unwrap();
+    let build = cluster.components["a"].build.clone().unwrap();
+    assert_eq!((build.place().as_str(), warnings.is_empty()), ("https://example.org/x.git#v1", true));
+    let options = ResolveOptions { no_buildx: Some("Docker's plugin buildx isn't installed".to_owned()), ..local() };
+    let problems = in_folder(text, &options).unwrap_err();
+    let message = "an address as build.context isn't understood by the engine's classic builder, and Docker's plugin";
+    assert!(problems.contains(message), "{problems}");
+}
+
+#[test]
 fn platforms() {
     let text = |platform: &str, platforms: &str| {
         format!("services: {{ a: {{ {platform} build: {{ context: ., dockerfile_inline: FROM a, {platforms} }} }} }}")
