@@ -366,7 +366,8 @@ async fn an_image_is_built_with_arguments_and_without_ignored_files() {
         let text = format!("FROM {IMAGE} AS wanted\nARG WHO\nLABEL who=$WHO\nCOPY . /context/\nFROM wanted\nRUN x\n");
         let request = build_request(cx, folder.path(), &text);
         let steps: Vec<_> = cx.engine.build(&request).try_collect().await.unwrap();
-        assert!(steps.iter().any(|step| step.text.starts_with("Step 1/")), "{steps:?}");
+        // Whichever builder there is.
+        assert!(steps.iter().any(|step| step.text.ends_with("COPY . /context/")), "{steps:?}");
         let mut container = cx.request("web", &["--cat", "/context/kept"]);
         container.image.clone_from(&request.tag);
         let id = cx.start(&container).await;
