@@ -217,8 +217,10 @@ fn endpoints_and_branches_come_and_go() {
 
 #[test]
 fn settings_policies_and_tokens() {
-    let (neon, _) = Neon::up(&["safekeepers=1", "pageservers=1"]);
+    let (neon, _) = Neon::up(&["safekeepers=1", "pageservers=1", "postgresql_config=work_mem=64MB", "prewarm=60"]);
     let c = &neon.cluster;
+    assert_eq!(neon.shows(MAIN, "work_mem"), "64MB");
+    assert_eq!(neon.shows(MAIN, "neon.file_cache_path"), "/neon/cache");
     c.ok(&["neon", "tenant", "config", "-c", "gc_horizon:1024", "-c", "pitr_interval:7d"]);
     c.ok(&["neon", "tenant", "config", "-c", "pitr_interval:"]);
     let config = c.json(&["neon", "tenant", "config"]).to_string();
@@ -249,5 +251,6 @@ fn settings_policies_and_tokens() {
     let admin = c.ok(&["neon", "endpoint", "jwt", "main", "--scope", "compute_ctl:admin"]).out;
     assert_eq!((status(own.trim()), status(admin.trim()), status("x.y.z")), (200, 200, 401));
     c.ok(&["neon", "endpoint", "refresh", "main"]);
+    neon.wait_for("told", |neon| neon.cluster.run(&["neon", "endpoint", "reconfigure", "main"]).code == 0);
     c.run(&["neon", "endpoint", "jwt", "none"]).exits(2).says(&["there is no endpoint none"]);
 }
