@@ -52,6 +52,18 @@ impl Controller {
         })
     }
 
+    /// Begins a reconcile of every shard that isn't where it should be, or whose computes haven't been told; how many.
+    pub fn reconcile_behind(self: &Arc<Self>) -> usize {
+        let behind: Vec<_> = {
+            let model = self.model();
+            let is_behind =
+                |shard: &&Shard| shard.reconciling == 0 && (shard.pending_notification || !shard.last_error.is_empty());
+            model.shards.values().filter(is_behind).map(|shard| shard.id).collect()
+        };
+        behind.iter().for_each(|id| drop(self.reconcile(*id)));
+        behind.len()
+    }
+
     /// Reconciles several at once and waits as long as calls of the API do. False when time was up.
     pub async fn reconcile_all(self: &Arc<Self>, ids: impl IntoIterator<Item = TenantShardId>) -> bool {
         let mut all: JoinSet<()> = JoinSet::new();

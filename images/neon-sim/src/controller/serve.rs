@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::api;
 use super::db::Db;
@@ -20,8 +20,10 @@ use crate::exit::Failure;
 use crate::fault::Faults;
 use crate::signals::Signals;
 
-/// How often what is pending is tried again.
+/// How often shards that aren't where they should be are looked at.
 const BACKGROUND: Duration = Duration::from_secs(20);
+/// How often safekeepers are told what they have missed. (The real program has a pause of its own for each, which grows.)
+const PENDING: Duration = Duration::from_secs(2);
 /// For calls that are being answered when a signal comes.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -98,22 +100,16 @@ async fn load(db: &Db) -> Result<Model, super::db::DbError> {
 
 /// For ever: notifications and safekeepers that failed, and shards that aren't where they should be.
 async fn try_again(controller: Arc<Controller>) {
-    let mut ticks = interval(BACKGROUND);
-    // The first tick comes at once.
-    ticks.tick().await;
+    let (mut shards, mut safekeepers) = (interval(BACKGROUND), interval(PENDING));
+    safekeepers.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first ticks come at once.
+    tokio::join!(shards.tick(), safekeepers.tick());
     loop {
-        ticks.tick().await;
-        controller.work_off_pending_ops().await;
-        let behind: Vec<_> = {
-            let model = controller.model();
-            let behind = model
-                .shards
-                .values()
-                .filter(|shard| shard.reconciling == 0 && (shard.pending_notification || !shard.last_error.is_empty()));
-            behind.map(|shard| shard.id).collect()
-        };
-        for id in behind {
-            controller.reconcile(id);
+        tokio::select! {
+            _ = shards.tick() => {
+                controller.reconcile_behind();
+            }
+            _ = safekeepers.tick() => controller.work_off_pending_ops().await,
         }
     }
 }

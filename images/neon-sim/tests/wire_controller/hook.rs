@@ -50,6 +50,8 @@ async fn other_refusals_leave_it_pending_for_the_background() {
         let shard = &world.get(&format!("/control/v1/tenant/{}", tenant(number))).await["shards"][0];
         assert_eq!(shard["is_pending_compute_notification"], true, "{code}");
     }
+    // All are tried again each 20 s, or when somebody asks for it.
+    world.expect("POST", "/debug/v1/reconcile_all", Value::Null, 200, json!(codes.len())).await;
     world.seen(codes.len(), is_notify).await;
     for number in 0..codes.len() {
         let told = |tenant: &Value| tenant["shards"][0]["is_pending_compute_notification"] == false;

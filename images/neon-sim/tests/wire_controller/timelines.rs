@@ -203,8 +203,7 @@ async fn one_safekeeper_may_be_down_and_two_may_not() {
     world.start_safekeeper(2).await;
     world.start_safekeeper(3).await;
     world.expect("POST", &path(), create, 201, info(A, TWO, None, Some(safekeepers(TWO)))).await;
-    // The one that missed the first timeline is told later, in the background.
-    taken(&world);
+    // The one that missed the first timeline is told soon after it answers again.
     world.seen(1, |call| call.to == "sk-3" && call.body["timeline_id"] == ONE).await;
 }
 

@@ -21,7 +21,7 @@ use super::pass::pass_through;
 use super::tenants::{
     create_tenant, create_timeline, delete_tenant, delete_timeline, describe_tenant, describe_timeline, download,
     get_config, list_tenants, locate_tenant, locate_timeline, migrate, on_all_shards, patch_config, put_config,
-    safekeeper_migrate, set_location, split, tenant_policy,
+    reconcile_all, safekeeper_migrate, set_location, split, tenant_policy,
 };
 use crate::http::{ApiError, answer, null, with_fallbacks};
 
@@ -50,7 +50,6 @@ fn not_simulated() -> Router<Arc<Controller>> {
         "/debug/v1/inspect",
         "/debug/v1/attach-hook",
         "/debug/v1/consistency_check",
-        "/debug/v1/reconcile_all",
     ];
     paths.into_iter().fold(Router::new(), |router, path| router.route(path, any(refuse)))
 }
@@ -108,6 +107,7 @@ fn about_tenants() -> Router<Arc<Controller>> {
         .route("/control/v1/tenant/{tenant}/migrate", put(migrate))
         .route("/control/v1/tenant/{tenant}/shard_split", put(split))
         .route("/control/v1/tenant/{tenant}/timeline/{timeline}", get(describe_timeline))
+        .route("/debug/v1/reconcile_all", post(reconcile_all))
         .route("/debug/v1/tenant/{tenant}/locate", get(locate_tenant))
         .route("/debug/v1/tenant/{tenant}/timeline/{timeline}/locate", get(locate_timeline))
         .route("/debug/v1/tenant/{tenant}/timeline/{timeline}/import", post(import_timeline))

@@ -157,6 +157,11 @@ pub(super) async fn describe_timeline(
     Ok(controller.describe_timeline(tenant, timeline).await?.into())
 }
 
+/// What would come by itself within 20 s.
+pub(super) async fn reconcile_all(State(controller): Shared) -> Answer<usize> {
+    Ok(controller.reconcile_behind().into())
+}
+
 pub(super) async fn locate_tenant(State(controller): Shared, Path(tenant): Path<String>) -> Answer<Value> {
     Ok(controller.locate_tenant(in_path("tenant_id", &tenant)?)?.into())
 }
