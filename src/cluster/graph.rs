@@ -3,18 +3,21 @@
 //! A cycle is no error here: its members start together. The graph says which edges lie inside one, so that they
 //! become waits to explain rather than gates, and which may be written into Compose's label.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
+use std::hash::Hash;
 
+use indexmap::IndexMap;
 use petgraph::algo::kosaraju_scc;
-use petgraph::graphmap::DiGraphMap;
+use petgraph::graph::DiGraph;
 
 /// A directed graph over names; an edge points at what is depended on.
 #[derive(Debug, Clone)]
 pub struct Graph<N> {
-    edges: BTreeMap<N, BTreeSet<N>>,
-    /// Number of the strongly connected component that a name lies in.
-    group: BTreeMap<N, usize>,
+    /// The names in order, each with the numbers of what it depends on, in order. A name's number is its place.
+    edges: IndexMap<N, Vec<usize>>,
+    /// Which strongly connected component a name lies in, by its number.
+    group: Vec<usize>,
 }
 
 /// A closed path; prints as `a -> b -> a`.
@@ -24,53 +27,73 @@ pub struct Cycle<N> {
     pub path: Vec<N>,
 }
 
-impl<N: Ord + Clone> Graph<N> {
+impl<N: Ord + Hash + Clone> Graph<N> {
     /// Builds the graph of these names and edges; names that only edges mention are added.
     pub fn new(names: impl IntoIterator<Item = N>, edges: impl IntoIterator<Item = (N, N)>) -> Self {
-        let mut map: BTreeMap<N, BTreeSet<N>> = names.into_iter().map(|name| (name, BTreeSet::new())).collect();
-        for (from, to) in edges {
-            map.entry(to.clone()).or_default();
-            map.entry(from).or_default().insert(to);
+        let given: Vec<(N, N)> = edges.into_iter().collect();
+        let mut edges: IndexMap<N, Vec<usize>> = names.into_iter().map(|name| (name, Vec::new())).collect();
+        for name in given.iter().flat_map(|(from, to)| [from, to]) {
+            if !edges.contains_key(name) {
+                edges.insert(name.clone(), Vec::new());
+            }
         }
-        let group = groups(&map);
-        Self { edges: map, group }
+        edges.sort_unstable_keys();
+        for (from, to) in &given {
+            if let (Some(from), Some(to)) = (edges.get_index_of(from), edges.get_index_of(to)) {
+                edges[from].push(to);
+            }
+        }
+        for targets in edges.values_mut() {
+            targets.sort_unstable();
+            targets.dedup();
+        }
+        let group = groups(&edges);
+        Self { edges, group }
     }
 
     /// Whether the two lie on a common cycle; a name shares one with itself only if it points at itself or lies on
     /// a longer one.
     #[must_use]
     pub fn share_cycle(&self, a: &N, b: &N) -> bool {
-        if a == b {
-            return self.is_cyclic(a);
+        match (self.edges.get_index_of(a), self.edges.get_index_of(b)) {
+            (Some(a), Some(b)) if a == b => self.lies_on_one(a),
+            (Some(a), Some(b)) => self.group[a] == self.group[b],
+            _ => false,
         }
-        matches!((self.group.get(a), self.group.get(b)), (Some(a), Some(b)) if a == b)
     }
 
     /// Whether the name lies on some cycle, one of length 1 included.
     #[must_use]
     pub fn is_cyclic(&self, name: &N) -> bool {
-        let Some(group) = self.group.get(name) else { return false };
-        self.edges.get(name).is_some_and(|targets| targets.iter().any(|target| self.group.get(target) == Some(group)))
+        self.edges.get_index_of(name).is_some_and(|number| self.lies_on_one(number))
+    }
+
+    fn lies_on_one(&self, number: usize) -> bool {
+        self.edges[number].iter().any(|target| self.group[*target] == self.group[number])
     }
 
     /// The edges that lie on no cycle: what may be written where cycles are forbidden.
     pub fn acyclic_edges(&self) -> impl Iterator<Item = (&N, &N)> {
-        self.edges
-            .iter()
-            .flat_map(|(from, targets)| targets.iter().map(move |to| (from, to)))
-            .filter(|(from, to)| self.group.get(from) != self.group.get(to))
+        let all = (0..self.edges.len()).flat_map(|from| self.edges[from].iter().map(move |to| (from, *to)));
+        let outside = all.filter(|(from, to)| self.group[*from] != self.group[*to]);
+        outside.filter_map(|(from, to)| Some((self.name(from)?, self.name(to)?)))
     }
 
     /// The shortest cycle that begins with the edge from `from` to `to`; None if that edge lies on none.
     #[must_use]
     pub fn cycle_through(&self, from: &N, to: &N) -> Option<Cycle<N>> {
+        self.cycle_of(self.edges.get_index_of(from)?, self.edges.get_index_of(to)?)
+    }
+
+    fn cycle_of(&self, from: usize, to: usize) -> Option<Cycle<N>> {
+        let mut path = vec![from];
         if from == to {
-            return self.is_cyclic(from).then(|| Cycle { path: vec![from.clone()] });
+            self.lies_on_one(from).then_some(())?;
+        } else {
+            path.extend(self.shortest_path(to, from)?);
+            path.pop();
         }
-        let mut path = vec![from.clone()];
-        path.extend(self.shortest_path(to, from)?);
-        path.pop();
-        Some(Cycle { path })
+        Some(Cycle { path: path.into_iter().filter_map(|number| self.name(number).cloned()).collect() })
     }
 
     /// One cycle for each group of names that share cycles, beginning at the group's first name, in name order.
@@ -78,36 +101,34 @@ impl<N: Ord + Clone> Graph<N> {
     pub fn cycles(&self) -> Vec<Cycle<N>> {
         let mut seen = BTreeSet::new();
         let mut cycles = Vec::new();
-        for (name, targets) in &self.edges {
-            if !self.is_cyclic(name) || !seen.insert(self.group.get(name)) {
+        for number in 0..self.edges.len() {
+            if !self.lies_on_one(number) || !seen.insert(self.group[number]) {
                 continue;
             }
-            let shortest =
-                targets.iter().filter_map(|to| self.cycle_through(name, to)).min_by_key(|cycle| cycle.path.len());
-            cycles.extend(shortest);
+            let through_each = self.edges[number].iter().filter_map(|to| self.cycle_of(number, *to));
+            cycles.extend(through_each.min_by_key(|cycle| cycle.path.len()));
         }
         cycles
     }
 
+    fn name(&self, number: usize) -> Option<&N> {
+        self.edges.get_index(number).map(|(name, _)| name)
+    }
+
     /// Both ends included; None if there is no way.
-    fn shortest_path(&self, from: &N, to: &N) -> Option<Vec<N>> {
-        let mut came_from: BTreeMap<&N, &N> = BTreeMap::new();
+    fn shortest_path(&self, from: usize, to: usize) -> Option<Vec<usize>> {
+        let mut came_from: Vec<Option<usize>> = vec![None; self.edges.len()];
         let mut queue = VecDeque::from([from]);
-        while let Some(name) = queue.pop_front() {
-            if name == to {
-                let mut path = vec![name.clone()];
-                let mut at = name;
-                while at != from {
-                    at = came_from.get(at)?;
-                    path.push(at.clone());
-                }
+        while let Some(at) = queue.pop_front() {
+            if at == to {
+                let mut path: Vec<usize> = std::iter::successors(Some(at), |at| came_from[*at]).collect();
                 path.reverse();
                 return Some(path);
             }
-            for next in self.edges.get(name)? {
-                if next != from && !came_from.contains_key(next) {
-                    came_from.insert(next, name);
-                    queue.push_back(next);
+            for next in &self.edges[at] {
+                if *next != from && came_from[*next].is_none() {
+                    came_from[*next] = Some(at);
+                    queue.push_back(*next);
                 }
             }
         }
@@ -117,21 +138,21 @@ impl<N: Ord + Clone> Graph<N> {
 
 /// Kosaraju's algorithm rather than Tarjan's: petgraph's Tarjan recurses, and a long chain in a file would overflow
 /// the stack.
-fn groups<N: Ord + Clone>(edges: &BTreeMap<N, BTreeSet<N>>) -> BTreeMap<N, usize> {
-    let number: BTreeMap<&N, usize> = edges.keys().enumerate().map(|(i, name)| (name, i)).collect();
-    let names: Vec<&N> = edges.keys().collect();
-    let mut graph: DiGraphMap<usize, ()> = DiGraphMap::with_capacity(names.len(), names.len());
-    for (from, (_, targets)) in edges.iter().enumerate() {
-        graph.add_node(from);
-        for to in targets.iter().filter_map(|target| number.get(target)) {
-            graph.add_edge(from, *to, ());
+fn groups<N>(edges: &IndexMap<N, Vec<usize>>) -> Vec<usize> {
+    let mut graph: DiGraph<(), (), usize> = DiGraph::default();
+    for _ in edges {
+        graph.add_node(());
+    }
+    graph.extend_with_edges(
+        edges.values().enumerate().flat_map(|(from, targets)| targets.iter().map(move |to| (from, *to))),
+    );
+    let mut group = vec![0; edges.len()];
+    for (number, members) in kosaraju_scc(&graph).into_iter().enumerate() {
+        for member in members {
+            group[member.index()] = number;
         }
     }
-    let groups = kosaraju_scc(&graph).into_iter().enumerate();
-    groups
-        .flat_map(|(group, members)| members.into_iter().map(move |member| (member, group)))
-        .filter_map(|(member, group)| names.get(member).map(|name| ((*name).clone(), group)))
-        .collect()
+    group
 }
 
 impl<N: fmt::Display> fmt::Display for Cycle<N> {

@@ -1,5 +1,6 @@
 //! What goes, when, and by whom: `stop` and `down` of components that don't want to, `up --ephemeral`, `gc`.
 
+use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -95,11 +96,14 @@ fn wait_until_gone(cluster: &TestCluster) {
 /// The process that waits for the owner's end, if there is one.
 fn watcher(cluster: &TestCluster) -> Option<String> {
     let path = cluster.path().join(format!("state/clusters/{}/watcher.lock", cluster.name));
-    let file = std::fs::File::open(path).ok()?;
+    let mut file = std::fs::File::open(path).ok()?;
     if file.try_lock_shared().is_ok() {
         return None;
     }
-    let holder: Value = serde_json::from_reader(file).unwrap();
+    let mut text = String::new();
+    file.read_to_string(&mut text).unwrap();
+    // One that has just taken it writes its number a moment later.
+    let holder: Value = serde_json::from_str(&text).unwrap_or_default();
     Some(holder["pid"].to_string())
 }
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::roster::Roster;
 use super::text::unknown;
-use crate::cluster::{Cycle, Gate, GateCondition, Graph};
-use crate::compose::{Condition, Dependency, Diagnostic, Diagnostics, Place, Project, Service, Start};
+use crate::cluster::{Gate, GateCondition, Graph};
+use crate::compose::{Condition, Dependency, Diagnostic, Diagnostics, Project, Service, Start};
 use crate::names::{ComponentName, ServiceName};
 
 /// What a service's dependencies come to, for each of its components.
@@ -33,27 +33,21 @@ pub(super) fn resolve(project: &Project, roster: &Roster, problems: &mut Diagnos
     for (name, service) in &project.services {
         let mut own = Waits { restarts_early_exit: together || graph.is_cyclic(&name), ..Waits::default() };
         let mut label = Vec::new();
+        let shared: Vec<&str> = service.shares_with().collect();
         // That on itself has been refused.
         for (target, dependency) in service.depends_on.iter().filter(|(target, _)| *target != name) {
             let in_cycle = graph.share_cycle(&name, &target);
-            let members = roster.of(target.as_str()).iter().map(|member| member.name.clone());
-            if dependency.condition == Condition::Completed {
-                let what = format!("\"{name}\" waits for \"{target}\" to complete");
-                let hint = "neither could ever start: use service_healthy or service_started here, or remove an edge of the cycle";
-                refuse_in_cycle(graph.cycle_through(&name, &target), &dependency.at, &what, hint, problems);
+            if in_cycle {
+                refuse_what_cannot_be_in_a_cycle((name, target), dependency, &shared, &graph, problems);
             }
-            if service.shares_with().any(|other| other == target.as_str()) {
-                // One whose namespace is another's can't start before it: no cycle can be made of that.
-                let what = format!("\"{name}\" shares something of \"{target}\"");
-                let hint = "its container can't start before the other one runs: remove another edge of the cycle";
-                refuse_in_cycle(graph.cycle_through(&name, &target), &dependency.at, &what, hint, problems);
-            }
+            let members = roster.of(target.as_str());
+            let names = members.iter().map(|member| member.name.clone());
             if in_cycle || (together && dependency.condition != Condition::Completed) {
-                own.needs.extend(members);
+                own.needs.extend(names);
             } else {
-                own.gates.extend(members.map(|on| gate(on, dependency)));
+                own.gates.extend(names.map(|on| gate(on, dependency)));
             }
-            if !in_cycle && !roster.of(target.as_str()).is_empty() {
+            if !in_cycle && !members.is_empty() {
                 label.push(label_entry(target, dependency));
             }
         }
@@ -133,9 +127,31 @@ fn report_undefined(
 }
 
 /// Refuses an edge that holds a start back in a cycle of starts.
-fn refuse_in_cycle(cycle: Option<Cycle<&ServiceName>>, at: &Place, what: &str, hint: &str, problems: &mut Diagnostics) {
-    if let Some(cycle) = cycle {
-        problems.push(Diagnostic::error(at, format!("{what} inside the cycle {cycle}")).hint(hint));
+fn refuse_what_cannot_be_in_a_cycle(
+    (name, target): (&ServiceName, &ServiceName),
+    dependency: &Dependency,
+    shared: &[&str],
+    graph: &Graph<&ServiceName>,
+    problems: &mut Diagnostics,
+) {
+    let mut refuse = |what: &str, hint: &str| {
+        if let Some(cycle) = graph.cycle_through(&name, &target) {
+            let message = format!("\"{name}\" {what} inside the cycle {cycle}");
+            problems.push(Diagnostic::error(&dependency.at, message).hint(hint));
+        }
+    };
+    if dependency.condition == Condition::Completed {
+        refuse(
+            &format!("waits for \"{target}\" to complete"),
+            "neither could ever start: use service_healthy or service_started here, or remove an edge of the cycle",
+        );
+    }
+    // One whose namespace is another's can't start before it: no cycle can be made of that.
+    if shared.contains(&target.as_str()) {
+        refuse(
+            &format!("shares something of \"{target}\""),
+            "its container can't start before the other one runs: remove another edge of the cycle",
+        );
     }
 }
 
