@@ -278,3 +278,22 @@ async fn what_ended_by_itself_is_not_left_to_stop() {
     let ran = up(&engine, &cluster([job, http("bad"), http("db")])).await.is(Outcome::Failed);
     assert_eq!(ran.running_here, [name("db")].into(), "{}", ran.story());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_to_do_about_an_end_is_said() {
+    let unready = || Behaviour::never_ready(ms(10));
+    let ends_with = |code| unready().exiting(ms(50), code);
+    let ends = [
+        (ends_with(0), "completes: true"),
+        (ends_with(126), "check `command` and `entrypoint`"),
+        (ends_with(127), "check `command` and `entrypoint`"),
+        (ends_with(137), "it was killed"),
+        (ends_with(3), "`convoke logs a` shows all it said"),
+        (unready().out_of_memory(ms(50)), "mem_limit"),
+    ];
+    for (end, wanted) in ends {
+        let ran = up(&engine(1).behave("a", end), &cluster([http("a")])).await.is(Outcome::Failed);
+        let hint = ran.failures()[0].hint.clone().unwrap_or_default();
+        assert!(hint.contains(wanted), "{hint:?} has no {wanted:?}\n{}", ran.story());
+    }
+}

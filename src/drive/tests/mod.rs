@@ -2,6 +2,7 @@
 
 mod answers;
 mod chaos;
+mod economy;
 mod exits;
 mod harness;
 mod hooks;

@@ -3,6 +3,7 @@
 use super::harness::*;
 use crate::cluster::{Cluster, GateCondition};
 use crate::engine::Engine;
+use crate::engine::fake::Op;
 use crate::event::Outcome;
 
 /// `side` is on the network of `web`, whose configuration this is.
@@ -19,6 +20,7 @@ fn pair(configuration: &str) -> Cluster {
 async fn it_is_made_after_the_other_and_anew_with_it() {
     let engine = engine(1);
     up(&engine, &pair("first")).await.is(Outcome::Ready);
+    assert_eq!(calls(&engine, Op::Create, "side").len(), 1, "not before there is something to share");
     let (web, side) = (find(&engine, "web").id, find(&engine, "side"));
     assert_eq!(side.shares_network.as_deref(), Some(web.as_str()));
     up(&engine, &pair("second")).await.is(Outcome::Ready);

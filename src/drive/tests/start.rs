@@ -206,6 +206,32 @@ async fn only_the_chosen_ones_are_touched() {
     assert_eq!(engine.containers().len(), 1);
 }
 
+/// `a` waits for `b` to be ready, but does without it if there is none.
+fn optional() -> crate::cluster::Cluster {
+    let mut a = gated(http("a"), GateCondition::Ready, "b");
+    a.gates[0].required = false;
+    cluster([a, http("b")])
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_not_required_is_waited_for_where_it_is_started() {
+    let engine = engine(1).behave("b", Behaviour::ready_after(secs(2)));
+    let ran = up(&engine, &optional()).await.is(Outcome::Ready);
+    assert!(ran.entered("a", Phase::Starting) >= ran.entered("b", Phase::Ready), "{}", ran.story());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_not_required_is_not_waited_for_where_nobody_starts_it() {
+    let options = || Options { only: Some([name("a")].into()), timeout: Some(secs(60)), ..Options::default() };
+    up_with(&engine(1), &optional(), options()).await.is(Outcome::Ready);
+    // One that runs is waited for, whoever started it.
+    let engine = engine(2).behave("b", Behaviour::ready_after(secs(5)));
+    let others = Options { only: Some([name("b")].into()), timeout: Some(secs(1)), ..Options::default() };
+    up_with(&engine, &optional(), others).await;
+    let ran = up_with(&engine, &optional(), options()).await.is(Outcome::Ready);
+    assert!(ran.entered("a", Phase::Starting).unwrap() > secs(2), "{}", ran.story());
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_events_prove_which_starts_waited_for_a_readiness() {
     let names = ["a", "b", "c", "d", "e"];
