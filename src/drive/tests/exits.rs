@@ -297,3 +297,26 @@ async fn what_to_do_about_an_end_is_said() {
         assert!(hint.contains(wanted), "{hint:?} has no {wanted:?}\n{}", ran.story());
     }
 }
+
+/// What ends with the engine is no failure of its own; but not for ever.
+#[tokio::test(start_paused = true)]
+async fn one_that_ends_with_the_engine_is_started_five_times_after_ever_longer_pauses() {
+    let engine = engine(1).behave("a", Behaviour::never_ready(ms(10)));
+    let (world, cluster) = (engine.clone(), cluster([http("a")]));
+    let outages = async {
+        loop {
+            tokio::time::sleep(secs(30)).await;
+            world.restart(ms(500));
+        }
+    };
+    let options = Options { timeout: Some(secs(900)), ..Options::default() };
+    let ran = tokio::select! {
+        ran = up_with(&engine, &cluster, options) => ran.is(Outcome::Failed),
+        () = outages => unreachable!("it goes on for ever"),
+    };
+    let starts = calls(&engine, Op::Start, "a");
+    assert_eq!(starts.len(), 6, "{}", ran.story());
+    let restarting = ran.transitions().into_iter().filter(|(_, _, to)| *to == Phase::Restarting).count();
+    assert_eq!(restarting, 5, "{}", ran.story());
+    assert!(ran.failures()[0].what.contains("exited"), "{}", ran.story());
+}
