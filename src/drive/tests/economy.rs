@@ -46,10 +46,27 @@ async fn a_container_is_made_once_when_its_image_networks_and_volumes_are_there(
 #[tokio::test(start_paused = true)]
 async fn what_is_only_to_be_made_is_not_started() {
     let engine = engine(1);
-    let options = Options { only_make: true, ..Options::default() };
-    up_with(&engine, &cluster([http("a"), http("b")]), options).await;
+    let options = || Options { only_make: true, timeout: Some(secs(60)), ..Options::default() };
+    let cluster = cluster([http("a"), http("b")]);
+    for _ in 0..2 {
+        let ran = up_with(&engine, &cluster, options()).await.is(Outcome::Ready);
+        assert!(ran.took < secs(2), "{}", ran.story());
+    }
     assert_eq!(find(&engine, "a").state.status, Status::Created);
     assert!(engine.journal().iter().all(|call| call.op != Op::Start));
+    assert_eq!(calls(&engine, Op::Create, "b").len(), 1);
+}
+
+/// The engine would make the volume itself, without our labels.
+#[tokio::test(start_paused = true)]
+async fn a_volume_is_waited_for_where_the_network_is_there_already() {
+    let latency = Latency { call: (secs(2), secs(2)), ..Latency::default() };
+    let engine = engine(1).with_pullable("app:1", ms(10)).latency(latency);
+    let others = Options { only: Some([name("b")].into()), ..Options::default() };
+    up_with(&engine, &with_everything(), others).await.is(Outcome::Ready);
+    let ran = up(&engine, &with_everything()).await.is(Outcome::Ready);
+    let made = &calls(&engine, Op::Create, "a")[0];
+    assert!(first(&engine, Op::CreateVolume).ended.unwrap() <= made.at, "{}", ran.story());
 }
 
 #[tokio::test(start_paused = true)]
