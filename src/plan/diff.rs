@@ -240,3 +240,175 @@ pub fn belongs_to_file(cluster: &Cluster, container: &ObservedContainer) -> bool
     let service = container.label(labels::COMPOSE_SERVICE).and_then(|name| ServiceName::new(name).ok());
     service.is_some_and(|service| cluster.components.values().any(|c| c.service == service))
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::cluster::sample;
+    use crate::engine::ContainerState;
+
+    fn web() -> Component {
+        Component {
+            config_hash: "now".into(),
+            config_parts: "command:11111,image:22222".into(),
+            ..sample::component("web", &[])
+        }
+    }
+
+    /// The container that convoke would have made of it.
+    fn container(status: Status) -> ObservedContainer {
+        let labels = [
+            (labels::CONFIG_HASH, "now"),
+            (labels::CONTAINER, "test-web-1"),
+            (labels::COMPOSE_SERVICE, "web"),
+            (labels::COMPOSE_NUMBER, "1"),
+        ];
+        ObservedContainer {
+            id: "id".parse().unwrap(),
+            name: "test-web-1".into(),
+            component: "web".parse().unwrap(),
+            image_id: "image-id".into(),
+            labels: labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            state: ContainerState {
+                status,
+                exit_code: 0,
+                oom_killed: false,
+                error: String::new(),
+                started_at: None,
+                finished_at: None,
+                restart_count: 0,
+                health: None,
+            },
+            networks: BTreeMap::new(),
+            ports: vec![],
+            extra_hosts: vec![],
+            anonymous_volumes: BTreeMap::new(),
+            created_at: None,
+            host_network: false,
+            shares_network: None,
+            shares_more: false,
+            lost_network: false,
+        }
+    }
+
+    fn labelled(label: &str, value: &str) -> ObservedContainer {
+        let mut container = container(Status::Running);
+        container.labels.insert(label.into(), value.into());
+        container
+    }
+
+    fn planned(cluster: &Cluster, containers: Vec<ObservedContainer>) -> Vec<(String, String, String)> {
+        let observed = Observed { containers, ..Observed::default() };
+        let ids = [("image".to_owned(), "image-id".to_owned())].into();
+        let actions = plan(cluster, &observed, &ids).actions.into_iter();
+        actions.map(|planned| (planned.component.to_string(), planned.action, planned.reason)).collect()
+    }
+
+    #[test]
+    fn what_will_be_done_and_why_is_said() {
+        let parts = labels::CONFIG_PARTS;
+        let reconfigured = |before: &str| {
+            let mut container = labelled(parts, before);
+            container.labels.insert(labels::CONFIG_HASH.into(), "then".into());
+            container
+        };
+        let ended = |exit_code| {
+            let mut container = container(Status::Exited);
+            container.state.exit_code = exit_code;
+            container
+        };
+        let cases = [
+            (vec![], "create", "it isn't there"),
+            (vec![container(Status::Running)], "keep", "it runs"),
+            (vec![container(Status::Created)], "start", "it doesn't run"),
+            (vec![ended(0)], "start", "it doesn't run"),
+            (vec![container(Status::Dead)], "replace", "the engine calls it dead"),
+            (vec![labelled(labels::CONTAINER, "other")], "replace", "its container_name changed"),
+            (
+                vec![ObservedContainer { lost_network: true, ..container(Status::Running) }],
+                "replace",
+                "its network is gone",
+            ),
+            (
+                vec![ObservedContainer { image_id: "old".into(), ..container(Status::Running) }],
+                "replace",
+                "its image changed",
+            ),
+            (vec![reconfigured("command:00000,image:22222")], "replace", "its configuration changed: command"),
+            // What an older version made, and a change that has no part of its own.
+            (vec![reconfigured("")], "replace", "its configuration changed"),
+            (vec![reconfigured("command:11111,image:22222")], "replace", "its configuration changed"),
+            (
+                vec![container(Status::Running), container(Status::Running)],
+                "replace",
+                "there is another container for it",
+            ),
+        ];
+        for (containers, action, reason) in cases {
+            let expected = [("web".to_owned(), action.to_owned(), reason.to_owned())];
+            assert_eq!(planned(&sample::cluster([web()]), containers), expected);
+        }
+        let job = sample::cluster([Component { completes: true, ..web() }]);
+        assert_eq!(planned(&job, vec![ended(0)])[0].1, "keep");
+        assert_eq!(planned(&job, vec![ended(1)])[0].1, "start");
+    }
+
+    #[test]
+    fn of_several_that_fit_the_running_one_stays_then_the_one_with_the_name_then_the_newest() {
+        let at = |seconds| Some(Timestamp::from_second(seconds).unwrap());
+        let runs = ObservedContainer { name: "a".into(), created_at: at(1), ..container(Status::Running) };
+        let named = ObservedContainer { created_at: at(2), ..container(Status::Exited) };
+        let older = ObservedContainer { name: "b".into(), created_at: at(3), ..container(Status::Exited) };
+        let newer = ObservedContainer { name: "c".into(), created_at: at(4), ..container(Status::Exited) };
+        let web = web();
+        let stays = |containers: &[&ObservedContainer]| {
+            let containers: Vec<ObservedContainer> = containers.iter().map(|one| (*one).clone()).collect();
+            Standing::judge(&web, None, &containers).current.unwrap().name.clone()
+        };
+        assert_eq!(stays(&[&named, &newer, &runs]), "a");
+        assert_eq!(stays(&[&newer, &older, &named]), "test-web-1");
+        assert_eq!(stays(&[&older, &newer]), "c");
+    }
+
+    #[test]
+    fn one_that_shares_what_its_owner_lost_goes() {
+        let at = |seconds| Some(Timestamp::from_second(seconds).unwrap());
+        let owner = ObservedContainer {
+            id: "owner".parse().unwrap(),
+            name: "o".into(),
+            created_at: at(5),
+            ..container(Status::Running)
+        };
+        let web = web();
+        let stays = |one: ObservedContainer| Standing::judge_beside(&web, None, &[one], &[&owner]).outdated.is_empty();
+        let sharing = |of: &str| ObservedContainer { shares_network: Some(of.into()), ..container(Status::Running) };
+        assert!(stays(sharing("owner")) && stays(sharing("o")) && !stays(sharing("another")));
+        let more = |created_at| ObservedContainer { shares_more: true, created_at, ..container(Status::Running) };
+        assert!(stays(more(at(5))) && stays(more(at(6))) && !stays(more(at(4))) && stays(more(None)));
+        assert!(stays(ObservedContainer { created_at: at(4), ..container(Status::Running) }));
+    }
+
+    #[test]
+    fn replicas_are_told_from_services_that_the_file_does_not_have_and_those_switched_off() {
+        let of = |service: &str, number: &str| {
+            let mut one = labelled(labels::COMPOSE_SERVICE, service);
+            one.labels.insert(labels::COMPOSE_NUMBER.into(), number.into());
+            ObservedContainer { component: format!("{service}-{number}").parse().unwrap(), ..one }
+        };
+        let mut cluster = sample::cluster([web()]);
+        cluster.switched_off.insert("debug".parse().unwrap());
+        let mut observed = Observed {
+            containers: vec![of("web", "1"), of("web", "2"), of("debug", "1"), of("gone", "1")],
+            ..Observed::default()
+        };
+        let plan = plan(&cluster, &observed, &BTreeMap::new());
+        let done: Vec<_> = plan.actions.iter().map(|one| (one.component.as_str(), one.action.as_str())).collect();
+        assert_eq!(done, [("web", "keep"), ("web-2", "remove")]);
+        assert_eq!(plan.orphans, ["gone-1".parse().unwrap()]);
+        adopt_names(&cluster, &mut observed);
+        let names: Vec<&str> = observed.containers.iter().map(|one| one.component.as_str()).collect();
+        assert_eq!(names, ["web", "web-2", "debug-1", "gone-1"]);
+    }
+}
