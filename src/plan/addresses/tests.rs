@@ -330,3 +330,17 @@ proptest! {
         }
     }
 }
+
+/// The first address, the last one and the gateway are nobody's, the upper quarter is the engine's to give.
+#[test]
+fn the_bounds_of_a_subnet() {
+    let (net, at) = (subnet("10.231.0.16/28"), |last| ip(last));
+    let hosts: Vec<u8> = (0..=48).filter(|last| subnets::is_host(net, at(*last))).collect();
+    assert_eq!(hosts, (17..=30).collect::<Vec<u8>>());
+    assert!(!subnets::is_host(net, Ipv4Addr::new(10, 230, 255, 20)));
+    let fixed = |gateway: Option<u8>| -> Vec<u8> {
+        (0..=48).filter(|last| subnets::is_fixed(net, gateway.map(ip), at(*last))).collect()
+    };
+    assert_eq!(fixed(None), (18..=27).collect::<Vec<u8>>());
+    assert_eq!(fixed(Some(20)), [17, 18, 19, 21, 22, 23, 24, 25, 26, 27]);
+}
