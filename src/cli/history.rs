@@ -72,32 +72,10 @@ mod tests {
     }
 
     fn ended(exit_code: i64, second: i64) -> ObservedContainer {
-        ObservedContainer {
-            id: "0".parse().unwrap(),
-            name: "x-db-1".into(),
-            component: "db".parse().unwrap(),
-            image_id: String::new(),
-            labels: [].into(),
-            state: ContainerState {
-                status: Status::Exited,
-                exit_code,
-                oom_killed: false,
-                error: String::new(),
-                started_at: Some(at(0)),
-                finished_at: Some(at(second)),
-                restart_count: 0,
-                health: None,
-            },
-            networks: [].into(),
-            ports: vec![],
-            extra_hosts: vec![],
-            anonymous_volumes: [].into(),
-            created_at: None,
-            host_network: false,
-            shares_network: None,
-            shares_more: false,
-            lost_network: false,
-        }
+        let made = ObservedContainer::made("0".parse().unwrap(), "x-db-1".into(), "db".parse().unwrap());
+        let (started_at, finished_at) = (Some(at(0)), Some(at(second)));
+        let state = ContainerState { status: Status::Exited, exit_code, started_at, finished_at, ..made.state.clone() };
+        ObservedContainer { state, ..made }
     }
 
     /// A run of 4 s in which `db` came to this phase at last.

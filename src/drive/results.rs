@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::driver::Driver;
 use super::input::Call;
 use super::retry::{ATTEMPTS, pause};
-use crate::engine::{ContainerState, Endpoint, EngineError, ErrorKind, ObservedContainer, Status, labels};
+use crate::engine::{Endpoint, EngineError, ErrorKind, ObservedContainer, labels};
 use crate::event::{EventKind, Outcome, Phase};
 use crate::names::{ComponentName, ContainerId};
 
@@ -218,29 +218,9 @@ fn fresh_container(
         (labels::RUN.to_owned(), run.to_owned()),
     ];
     ObservedContainer {
-        id,
-        name,
-        component: component.name.clone(),
         image_id,
         labels: labels.into_iter().collect(),
-        state: ContainerState {
-            status: Status::Created,
-            exit_code: 0,
-            oom_killed: false,
-            error: String::new(),
-            started_at: None,
-            finished_at: None,
-            restart_count: 0,
-            health: None,
-        },
         networks,
-        ports: Vec::new(),
-        extra_hosts: Vec::new(),
-        anonymous_volumes: BTreeMap::new(),
-        created_at: None,
-        host_network: false,
-        shares_network: None,
-        shares_more: false,
-        lost_network: false,
+        ..ObservedContainer::made(id, name, component.name.clone())
     }
 }

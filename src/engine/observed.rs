@@ -159,6 +159,37 @@ pub struct ObservedContainer {
 }
 
 impl ObservedContainer {
+    /// One that was just made and hasn't run: no labels, no networks, and nothing else known of it.
+    #[must_use]
+    pub fn made(id: ContainerId, name: String, component: ComponentName) -> Self {
+        Self {
+            id,
+            name,
+            component,
+            image_id: String::new(),
+            labels: BTreeMap::new(),
+            state: ContainerState {
+                status: Status::Created,
+                exit_code: 0,
+                oom_killed: false,
+                error: String::new(),
+                started_at: None,
+                finished_at: None,
+                restart_count: 0,
+                health: None,
+            },
+            networks: BTreeMap::new(),
+            ports: Vec::new(),
+            extra_hosts: Vec::new(),
+            anonymous_volumes: BTreeMap::new(),
+            created_at: None,
+            host_network: false,
+            shares_network: None,
+            shares_more: false,
+            lost_network: false,
+        }
+    }
+
     /// A label's value.
     #[must_use]
     pub fn label(&self, key: &str) -> Option<&str> {

@@ -265,31 +265,12 @@ mod tests {
             (labels::COMPOSE_SERVICE, "web"),
             (labels::COMPOSE_NUMBER, "1"),
         ];
+        let made = ObservedContainer::made("id".parse().unwrap(), "test-web-1".into(), "web".parse().unwrap());
         ObservedContainer {
-            id: "id".parse().unwrap(),
-            name: "test-web-1".into(),
-            component: "web".parse().unwrap(),
             image_id: "image-id".into(),
             labels: labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
-            state: ContainerState {
-                status,
-                exit_code: 0,
-                oom_killed: false,
-                error: String::new(),
-                started_at: None,
-                finished_at: None,
-                restart_count: 0,
-                health: None,
-            },
-            networks: BTreeMap::new(),
-            ports: vec![],
-            extra_hosts: vec![],
-            anonymous_volumes: BTreeMap::new(),
-            created_at: None,
-            host_network: false,
-            shares_network: None,
-            shares_more: false,
-            lost_network: false,
+            state: ContainerState { status, ..made.state.clone() },
+            ..made
         }
     }
 

@@ -115,31 +115,12 @@ mod tests {
     }
 
     fn observed(states: &[(&str, Status, i64)]) -> Observed {
-        let container = |&(component, status, exit_code): &(&str, Status, i64)| ObservedContainer {
-            id: component.parse().unwrap(),
-            name: format!("test-{component}-1"),
-            component: name(component),
-            image_id: String::new(),
-            labels: BTreeMap::new(),
-            state: ContainerState {
-                status,
-                exit_code,
-                oom_killed: false,
-                error: String::new(),
-                started_at: (status != Status::Created).then_some(jiff::Timestamp::UNIX_EPOCH),
-                finished_at: None,
-                restart_count: 0,
-                health: None,
-            },
-            networks: BTreeMap::new(),
-            ports: vec![],
-            extra_hosts: vec![],
-            anonymous_volumes: BTreeMap::new(),
-            created_at: None,
-            host_network: false,
-            shares_network: None,
-            shares_more: false,
-            lost_network: false,
+        let container = |&(component, status, exit_code): &(&str, Status, i64)| {
+            let made =
+                ObservedContainer::made(component.parse().unwrap(), format!("test-{component}-1"), name(component));
+            let started_at = (status != Status::Created).then_some(jiff::Timestamp::UNIX_EPOCH);
+            let state = ContainerState { status, exit_code, started_at, ..made.state.clone() };
+            ObservedContainer { state, ..made }
         };
         Observed { containers: states.iter().map(container).collect(), ..Observed::default() }
     }

@@ -50,36 +50,18 @@ fn container(cluster: &Cluster, component: &Component, addressing: &Addressing) 
         Endpoint { network_id: format!("id-{key}"), address: fixed_address, fixed_address, aliases: Vec::new() }
     };
     let hosts = addressing.hosts.get(&component.name).into_iter().flatten();
+    let id = format!("id-{}", component.name).parse().unwrap();
+    let made = ObservedContainer::made(id, component.container_name.clone(), component.name.clone());
     ObservedContainer {
-        id: format!("id-{}", component.name).parse().unwrap(),
-        name: component.container_name.clone(),
-        component: component.name.clone(),
-        image_id: String::new(),
-        labels: BTreeMap::new(),
-        state: ContainerState {
-            status: Status::Running,
-            exit_code: 0,
-            oom_killed: false,
-            error: String::new(),
-            started_at: None,
-            finished_at: None,
-            restart_count: 0,
-            health: None,
-        },
+        state: ContainerState { status: Status::Running, ..made.state.clone() },
         networks: component
             .spec
             .networks
             .keys()
             .map(|key| (cluster.networks[key].engine_name.clone(), endpoint(key)))
             .collect(),
-        ports: vec![],
         extra_hosts: hosts.map(|(name, address)| (name.clone(), address.to_string())).collect(),
-        anonymous_volumes: BTreeMap::new(),
-        created_at: None,
-        host_network: false,
-        shares_network: None,
-        shares_more: false,
-        lost_network: false,
+        ..made
     }
 }
 
