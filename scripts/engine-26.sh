@@ -1,48 +1,6 @@
 #!/bin/bash
-# Docker Engine 26.1, as Debian 13 (trixie) has it, beside the machine's engine: for the tests against a newer API.
-# usage: engine-26.sh start|stop|remove NAME      as engine-private.sh
-#        engine-26.sh root      prints where its root file system is, which has docker compose v2 too
-# The root file system is made once, under target/engines or $CONVOKE_ENGINES, from the machine's own mirrors.
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=scripts/lib.sh
-source "$here/lib.sh"
-# shellcheck source=scripts/own-engine.sh
-source "$here/own-engine.sh"
-
+# Docker Engine 26.1, as Debian 13 (trixie) has it, with docker compose 2.26: for the tests against a newer API.
+# usage: engine-26.sh start|stop|remove NAME, or engine-26.sh root      see engine-debian.sh
 suite=trixie
-root=${CONVOKE_ENGINES:-$(dirname "$here")/target/engines}/trixie
-
-# The root file system, complete or not at all.
-make_root() {
-  [[ ! -e $root/usr/sbin/dockerd ]] || return 0
-  need mmdebstrap mmdebstrap
-  say "making the root of Debian $suite with docker.io and docker-compose"
-  mkdir -p "$(dirname "$root")"
-  local new mirror; new=$(mktemp --directory "$root.XXXX")
-  mirror=$(debian_mirror)
-  mmdebstrap --quiet --mode=root --variant=minbase --include=docker.io,docker-compose,iptables,ca-certificates \
-    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
-    "$suite" "$new" ${mirror:+"deb $mirror $suite main"} >&2
-  chmod 0755 "$new"
-  # Another run may have made it meanwhile.
-  mv --no-target-directory "$new" "$root" 2>/dev/null || rm -rf "$new"
-  [[ -e $root/usr/sbin/dockerd ]] || die "the root of Debian $suite can't be made at $root"
-}
-
-USAGE="usage: $0 start|stop|remove NAME, or $0 root"
-if [[ $* == root ]]; then
-  make_root
-  echo "$root"
-  exit
-fi
-[[ $# == 2 ]] || die "$USAGE"
-own_engine "$2"
-case $1 in
-  start)
-    make_root
-    start_own_engine "$root"
-    ;;
-  stop) stop_own_engine ;;
-  remove) remove_own_engine ;;
-  *) die "$USAGE" ;;
-esac
+# shellcheck source=scripts/engine-debian.sh
+source "$(dirname "${BASH_SOURCE[0]}")/engine-debian.sh"

@@ -1,10 +1,11 @@
 //! Names that are parsed once and then can't be confused with one another.
 //!
 //! Each is a thin wrapper around a string which was checked at the edge; inside the program the type says which kind
-//! of name it is.
+//! of name it is. They are shared when cloned: a large cluster's plan holds each name thousands of times.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,17 +26,20 @@ macro_rules! name_type {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Checks `name` and wraps it.
             ///
             /// # Errors
             /// When the text breaks the rule for this kind of name.
-            pub fn new(name: impl Into<String>) -> Result<Self, NameError> {
-                let name = name.into();
+            pub fn new(name: impl AsRef<str>) -> Result<Self, NameError> {
+                let name = name.as_ref();
                 let valid: fn(&str) -> bool = $valid;
-                if valid(&name) { Ok(Self(name)) } else { Err(NameError { kind: $kind, name, rule: $rule }) }
+                if !valid(name) {
+                    return Err(NameError { kind: $kind, name: name.to_owned(), rule: $rule });
+                }
+                Ok(Self(name.into()))
             }
 
             /// The name as text.
@@ -67,7 +71,7 @@ macro_rules! name_type {
 
         impl From<$name> for String {
             fn from(name: $name) -> String {
-                name.0
+                name.0.as_ref().to_owned()
             }
         }
 

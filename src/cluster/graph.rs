@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::hash::Hash;
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::DiGraph;
 
@@ -30,18 +30,18 @@ pub struct Cycle<N> {
 impl<N: Ord + Hash + Clone> Graph<N> {
     /// Builds the graph of these names and edges; names that only edges mention are added.
     pub fn new(names: impl IntoIterator<Item = N>, edges: impl IntoIterator<Item = (N, N)>) -> Self {
-        let given: Vec<(N, N)> = edges.into_iter().collect();
-        let mut edges: IndexMap<N, Vec<usize>> = names.into_iter().map(|name| (name, Vec::new())).collect();
-        for name in given.iter().flat_map(|(from, to)| [from, to]) {
-            if !edges.contains_key(name) {
-                edges.insert(name.clone(), Vec::new());
-            }
+        let mut all: IndexSet<N> = names.into_iter().collect();
+        let given: Vec<(usize, usize)> =
+            edges.into_iter().map(|(from, to)| (all.insert_full(from).0, all.insert_full(to).0)).collect();
+        let mut sorted: Vec<(usize, N)> = all.into_iter().enumerate().collect();
+        sorted.sort_unstable_by(|(_, a), (_, b)| a.cmp(b));
+        let mut number = vec![0; sorted.len()];
+        for (place, (given_as, _)) in sorted.iter().enumerate() {
+            number[*given_as] = place;
         }
-        edges.sort_unstable_keys();
-        for (from, to) in &given {
-            if let (Some(from), Some(to)) = (edges.get_index_of(from), edges.get_index_of(to)) {
-                edges[from].push(to);
-            }
+        let mut edges: IndexMap<N, Vec<usize>> = sorted.into_iter().map(|(_, name)| (name, Vec::new())).collect();
+        for (from, to) in given {
+            edges[number[from]].push(number[to]);
         }
         for targets in edges.values_mut() {
             targets.sort_unstable();

@@ -1,7 +1,7 @@
 //! The configuration hash: what has to be equal for a running container to be kept.
 
-use std::collections::BTreeSet;
-use std::fmt::Write;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use serde::Serialize;
@@ -35,38 +35,48 @@ impl Digests {
     /// Those of this component.
     #[must_use]
     pub fn of(component: &Component) -> Self {
-        let configuration = hashed(component);
-        let mut text = String::new();
-        write_members(&configuration, &mut text);
-        let hash = sha256_hex(conceal(text, &component.secrets).as_bytes());
-        Self { hash, parts: parts(configuration, &component.secrets) }
-    }
-}
-
-fn parts(mut configuration: Map<String, Value>, secrets: &[String]) -> String {
-    for nested in ["spec", "settings"] {
-        if let Some(Value::Object(members)) = configuration.remove(nested) {
-            configuration.extend(members);
+        let (mut parts, mut spec) = (texts(&hashed(component)), non_default(&component.spec));
+        let settings = match spec.remove("settings") {
+            Some(Value::Object(members)) => texts(&changed(members, &DEFAULTS.settings)),
+            _ => Texts::new(),
+        };
+        let mut spec = texts(&spec);
+        if !settings.is_empty() {
+            spec.insert("settings".to_owned(), object(&settings));
         }
+        parts.insert("spec".to_owned(), object(&spec));
+        let hash = sha256_hex(&*conceal(&object(&parts), &component.secrets));
+        let one_by_one = parts.iter().chain(&spec).chain(&settings);
+        let own = one_by_one.filter(|(key, text)| !matches!(key.as_str(), "spec" | "settings") && has_value(text));
+        let mut digests: Vec<String> =
+            own.map(|(key, text)| format!("{key}:{}", secret_digits(&conceal(text, &component.secrets)))).collect();
+        digests.sort_unstable();
+        Self { hash, parts: digests.join(",") }
     }
-    let has_value = |value: &Value| match value {
-        Value::Null | Value::Bool(false) => false,
-        Value::Array(items) => !items.is_empty(),
-        _ => true,
-    };
-    let with_value = configuration.iter().filter(|(_, value)| has_value(value));
-    let mut digests: Vec<String> =
-        with_value.map(|(key, value)| format!("{key}:{}", &digest_of(value, secrets)[..SECRET_DIGITS])).collect();
-    digests.sort_unstable();
-    digests.join(",")
 }
 
-/// What the hash is made of.
+/// Keys of an object and the JSON texts of their values, in order.
+type Texts = BTreeMap<String, String>;
+
+fn texts(members: &Map<String, Value>) -> Texts {
+    members.iter().map(|(key, value)| (key.clone(), canonical(value))).collect()
+}
+
+/// The text of the object that these make.
+fn object(members: &Texts) -> String {
+    let members: Vec<String> = members.iter().map(|(key, text)| format!("{}:{text}", quoted(key))).collect();
+    format!("{{{}}}", members.join(","))
+}
+
+fn has_value(text: &str) -> bool {
+    !matches!(text, "null" | "false" | "[]")
+}
+
+/// What the hash is made of, besides the specification.
 fn hashed(component: &Component) -> Map<String, Value> {
     let mut parts = Map::new();
     insert(&mut parts, "image", &component.image);
     insert(&mut parts, "build", &component.build.as_ref().map(without_passed_args));
-    parts.insert("spec".to_owned(), non_default(&component.spec));
     insert(&mut parts, "health", &component.probes.health);
     insert(&mut parts, "health_disabled", &component.probes.health_disabled);
     let secrets = &component.secrets;
@@ -97,42 +107,38 @@ fn name_in_file(key: &str) -> &str {
     }
 }
 
-fn digest_of(value: &Value, secrets: &[String]) -> String {
-    let mut text = String::new();
-    write_canonical(value, &mut text);
-    sha256_hex(conceal(text, secrets).as_bytes())
-}
-
 /// Hex digits that are left of a secret's digest. They tell of nearly every change (all but one in a million), and to
 /// one who guesses what the secret may be they leave one in a million of the guesses, but not which.
 const SECRET_DIGITS: usize = 5;
 
 /// The text with its secrets replaced by what is left of their digests.
-fn conceal(text: String, secrets: &[String]) -> String {
+fn conceal<'t>(text: &'t str, secrets: &[String]) -> Cow<'t, str> {
     if secrets.is_empty() {
-        return text;
+        return text.into();
     }
     let masker = Masker::new(secrets);
-    if !masker.finds(&text) {
-        return text;
+    if !masker.finds(text) {
+        return text.into();
     }
-    let mut concealed = masker.mask(&text);
-    for secret in secrets.iter().filter(|secret| Masker::new([secret]).finds(&text)) {
+    let mut concealed = masker.mask(text);
+    for secret in secrets.iter().filter(|secret| Masker::new([secret]).finds(text)) {
         concealed.push(' ');
-        concealed.push_str(&sha256_hex(secret.as_bytes())[..SECRET_DIGITS]);
+        concealed.push_str(&secret_digits(secret));
     }
-    concealed
+    concealed.into()
+}
+
+fn secret_digits(text: &str) -> String {
+    let mut digits = sha256_hex(text);
+    digits.truncate(SECRET_DIGITS);
+    digits
 }
 
 /// Hex SHA-256 of some bytes.
 #[must_use]
-pub fn sha256_hex(bytes: &[u8]) -> String {
-    let mut hex = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
-        // A String takes everything.
-        _ = write!(hex, "{byte:02x}");
-    }
-    hex
+pub fn sha256_hex(bytes: impl AsRef<[u8]>) -> String {
+    let digits = |byte: u8| [byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]));
+    Sha256::digest(bytes.as_ref()).into_iter().flat_map(digits).collect()
 }
 
 fn insert(parts: &mut Map<String, Value>, key: &str, value: &impl Serialize) {
@@ -150,25 +156,31 @@ fn without_passed_args(build: &Build) -> Build {
     build
 }
 
-fn non_default(spec: &ContainerSpec) -> Value {
-    static DEFAULTS: LazyLock<(Value, Value)> =
-        LazyLock::new(|| (json(&ContainerSpec::default()), json(&Settings::default())));
-    let mut changed = changed(json(spec), &DEFAULTS.0);
-    // Settings are many, and there will be more of them.
-    if let Some(settings) = changed.get_mut("settings") {
-        *settings = self::changed(settings.take(), &DEFAULTS.1);
-    }
-    changed
+/// What a specification of which nothing is said comes to.
+struct Defaults {
+    spec: Map<String, Value>,
+    settings: Map<String, Value>,
 }
 
-/// The members of an object that differ from the default's.
-fn changed(value: Value, default: &Value) -> Value {
-    match value {
-        Value::Object(members) => {
-            members.into_iter().filter(|(key, value)| default.get(key) != Some(value)).collect::<Map<_, _>>().into()
-        }
-        other => other,
+static DEFAULTS: LazyLock<Defaults> =
+    LazyLock::new(|| Defaults { spec: members(&ContainerSpec::default()), settings: members(&Settings::default()) });
+
+fn members(of: &impl Serialize) -> Map<String, Value> {
+    match json(of) {
+        Value::Object(members) => members,
+        _ => Map::new(),
     }
+}
+
+/// What the specification says. Settings are a member of it.
+fn non_default(spec: &ContainerSpec) -> Map<String, Value> {
+    changed(members(spec), &DEFAULTS.spec)
+}
+
+/// The members that differ from the default's.
+fn changed(mut members: Map<String, Value>, default: &Map<String, Value>) -> Map<String, Value> {
+    members.retain(|key, value| default.get(key) != Some(value));
+    members
 }
 
 fn file(file: &HostFile, secrets: &[String]) -> Value {
@@ -181,41 +193,23 @@ fn file(file: &HostFile, secrets: &[String]) -> Value {
 
 fn digest(content: Vec<u8>, secrets: &[String]) -> String {
     match String::from_utf8(content) {
-        Ok(text) => sha256_hex(conceal(text, secrets).as_bytes()),
+        Ok(text) => sha256_hex(&*conceal(&text, secrets)),
         Err(binary) => sha256_hex(binary.as_bytes()),
     }
 }
 
 /// JSON with sorted keys and no spaces, whatever features serde_json was built with.
-fn write_canonical(value: &Value, out: &mut String) {
+fn canonical(value: &Value) -> String {
     match value {
-        Value::Object(members) => write_members(members, out),
-        Value::Array(items) => {
-            out.push('[');
-            for (i, item) in items.iter().enumerate() {
-                if i > 0 {
-                    out.push(',');
-                }
-                write_canonical(item, out);
-            }
-            out.push(']');
-        }
-        scalar => _ = write!(out, "{scalar}"),
+        Value::Object(members) => object(&texts(members)),
+        Value::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(",")),
+        Value::String(text) => quoted(text),
+        scalar => scalar.to_string(),
     }
 }
 
-fn write_members(members: &Map<String, Value>, out: &mut String) {
-    let mut sorted: Vec<(&String, &Value)> = members.iter().collect();
-    sorted.sort_unstable_by_key(|(key, _)| *key);
-    out.push('{');
-    for (i, (key, value)) in sorted.into_iter().enumerate() {
-        if i > 0 {
-            out.push(',');
-        }
-        _ = write!(out, "{}:", Value::from(key.as_str()));
-        write_canonical(value, out);
-    }
-    out.push('}');
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).expect("a string can be written")
 }
 
 #[cfg(test)]
@@ -314,7 +308,7 @@ mod tests {
         let (one, other) = (0..)
             .map(|n| format!("guess {n}"))
             .find_map(|guess| {
-                let digits = sha256_hex(guess.as_bytes())[..SECRET_DIGITS].to_owned();
+                let digits = secret_digits(&guess);
                 seen.insert(digits, guess.clone()).map(|earlier| (earlier, guess))
             })
             .unwrap();
@@ -330,8 +324,7 @@ mod tests {
 
     #[test]
     fn keys_are_sorted_and_spaces_left_out() {
-        let mut text = String::new();
-        write_canonical(&serde_json::json!({"b": [1, null], "a": {"z": "\"", "y": true}}), &mut text);
+        let text = canonical(&serde_json::json!({"b": [1, null], "a": {"z": "\"", "y": true}}));
         assert_eq!(text, r#"{"a":{"y":true,"z":"\""},"b":[1,null]}"#);
     }
 }

@@ -166,7 +166,7 @@ fn follow_shared(components: &mut BTreeMap<ComponentName, Component>) {
                 continue;
             }
             seen.push(shared.name.as_str());
-            hash = sha256_hex(format!("{hash} {}", shared.config_hash).as_bytes());
+            hash = sha256_hex(format!("{hash} {}", shared.config_hash));
             next.extend(owners(shared));
         }
         hash

@@ -1,6 +1,7 @@
 //! What waits for what: gates, needs, and what cycles change about them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 
 use super::roster::Roster;
 use super::text::unknown;
@@ -31,12 +32,12 @@ pub(super) fn resolve(project: &Project, roster: &Roster, problems: &mut Diagnos
     let graph = graph(project, roster, problems);
     let together = project.start == Start::Together;
     for (name, service) in &project.services {
-        let mut own = Waits { restarts_early_exit: together || graph.is_cyclic(&name), ..Waits::default() };
-        let mut label = Vec::new();
+        let is_cyclic = graph.is_cyclic(&name);
+        let mut own = Waits { restarts_early_exit: together || is_cyclic, ..Waits::default() };
         let shared: Vec<&str> = service.shares_with().collect();
         // That on itself has been refused.
         for (target, dependency) in service.depends_on.iter().filter(|(target, _)| *target != name) {
-            let in_cycle = graph.share_cycle(&name, &target);
+            let in_cycle = is_cyclic && graph.share_cycle(&name, &target);
             if in_cycle {
                 refuse_what_cannot_be_in_a_cycle((name, target), dependency, &shared, &graph, problems);
             }
@@ -48,11 +49,10 @@ pub(super) fn resolve(project: &Project, roster: &Roster, problems: &mut Diagnos
                 own.gates.extend(names.map(|on| gate(on, dependency)));
             }
             if !in_cycle && !members.is_empty() {
-                label.push(label_entry(target, dependency));
+                add_to_label(&mut own.label, target, dependency);
             }
         }
         own.needs.extend(needs(service, roster).map(|(_, component)| component));
-        own.label = label.join(",");
         waits.insert(name.clone(), own);
     }
     mark_awaited(project, &mut waits);
@@ -164,13 +164,15 @@ fn gate(on: ComponentName, dependency: &Dependency) -> Gate {
     Gate { on, condition, required: dependency.required }
 }
 
-fn label_entry(target: &ServiceName, dependency: &Dependency) -> String {
+fn add_to_label(label: &mut String, target: &ServiceName, dependency: &Dependency) {
     let condition = match dependency.condition {
         Condition::Started => "service_started",
         Condition::Healthy => "service_healthy",
         Condition::Completed => "service_completed_successfully",
     };
-    format!("{target}:{condition}:{}", dependency.restart)
+    let comma = if label.is_empty() { "" } else { "," };
+    // A String takes everything.
+    _ = write!(label, "{comma}{target}:{condition}:{}", dependency.restart);
 }
 
 fn mark_awaited(project: &Project, waits: &mut BTreeMap<ServiceName, Waits>) {

@@ -63,13 +63,13 @@ impl Reader {
 
     /// `depends_on`: a list of services, or a mapping with conditions.
     pub(super) fn depends_on(&mut self, node: &Node, path: &str) -> IndexMap<ServiceName, Dependency> {
+        let plain = |at| Dependency { at, condition: Condition::Started, required: true, restart: false };
         let mut dependencies = IndexMap::new();
         if let Kind::Map(map) = &node.kind {
             for (key, entry) in map {
                 let path = format!("{path}.{key}");
                 let Some(name) = self.name(key, &entry.key) else { continue };
-                let mut dependency =
-                    Dependency { at: entry.key.clone(), condition: Condition::Started, required: true, restart: false };
+                let mut dependency = plain(entry.key.clone());
                 if !entry.value.is_null() {
                     self.dependency(&entry.value, &path, &mut dependency);
                 }
@@ -77,11 +77,7 @@ impl Reader {
             }
             return dependencies;
         }
-        for name in self.names(node, path) {
-            let Some(key) = self.name(&name.value, &name.at) else { continue };
-            let dependency = Dependency { at: name.at, condition: Condition::Started, required: true, restart: false };
-            dependencies.insert(key, dependency);
-        }
+        dependencies.extend(self.names(node, path).into_iter().map(|name| (name.value, plain(name.at))));
         dependencies
     }
 

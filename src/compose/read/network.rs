@@ -81,10 +81,7 @@ impl Reader {
             }
             return attachments;
         }
-        for name in self.names(node, path) {
-            let Some(key) = self.name(&name.value, &name.at) else { continue };
-            attachments.insert(key, attachment(name.at));
-        }
+        attachments.extend(self.names(node, path).into_iter().map(|name| (name.value, attachment(name.at))));
         attachments
     }
 

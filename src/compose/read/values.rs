@@ -1,5 +1,6 @@
 //! Values of one kind: strings, numbers, durations, sizes, lists and mappings of strings.
 
+use std::fmt::Write;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -25,8 +26,13 @@ impl Reader {
     }
 
     pub(super) fn string(&mut self, node: &Node, path: &str) -> Option<String> {
+        self.text(node, path).map(str::to_owned)
+    }
+
+    /// A string as it stands in the tree.
+    fn text<'n>(&mut self, node: &'n Node, path: &str) -> Option<&'n str> {
         match &node.kind {
-            Kind::Scalar(scalar) if scalar.resolve() == Resolved::Text => Some(scalar.text.clone()),
+            Kind::Scalar(scalar) if scalar.resolve() == Resolved::Text => Some(&scalar.text),
             Kind::Scalar(scalar) if scalar.resolve() != Resolved::Null => {
                 let message = format!("{path} must be a string, but it is {}", node.describe());
                 self.out
@@ -42,7 +48,11 @@ impl Reader {
 
     /// A string that mustn't be empty, as for names and paths.
     pub(super) fn filled(&mut self, node: &Node, path: &str) -> Option<String> {
-        let text = self.string(node, path)?;
+        self.filled_text(node, path).map(str::to_owned)
+    }
+
+    fn filled_text<'n>(&mut self, node: &'n Node, path: &str) -> Option<&'n str> {
+        let text = self.text(node, path)?;
         if text.is_empty() {
             self.out.error(&node.at, format!("{path} is empty"));
             return None;
@@ -171,13 +181,19 @@ impl Reader {
         }
     }
 
-    /// The list form of what may also be a mapping.
-    pub(super) fn names(&mut self, node: &Node, path: &str) -> Vec<Spanned<String>> {
+    /// The list form of what may also be a mapping of names.
+    pub(super) fn names<T: FromStr>(&mut self, node: &Node, path: &str) -> Vec<Spanned<T>>
+    where
+        T::Err: std::fmt::Display,
+    {
         if let Kind::Scalar(_) = &node.kind {
             self.wrong_type(node, path, "a list or a mapping");
             return Vec::new();
         }
-        self.items(node, path, Self::spanned)
+        self.items(node, path, |reader, item, path| {
+            let text = reader.filled_text(item, path)?;
+            Some(Spanned::new(reader.name(text, &item.at)?, item.at.clone()))
+        })
     }
 
     /// A list of which each item is read by `read`; those with problems are left out.
@@ -188,7 +204,14 @@ impl Reader {
         mut read: impl FnMut(&mut Self, &Node, &str) -> Option<T>,
     ) -> Vec<T> {
         let Some(list) = self.list(node, path) else { return Vec::new() };
-        list.iter().enumerate().filter_map(|(index, item)| read(self, item, &format!("{path}[{index}]"))).collect()
+        let mut at = path.to_owned();
+        let item = |(index, item)| {
+            at.truncate(path.len());
+            // A String takes everything.
+            _ = write!(at, "[{index}]");
+            read(self, item, &at)
+        };
+        list.iter().enumerate().filter_map(item).collect()
     }
 
     /// A command: a list, or a line that is split as a shell would.
