@@ -341,15 +341,10 @@ fn build_request(cx: &Cx, context: &std::path::Path, dockerfile: &str) -> BuildR
         tag: format!("{}:built", cx.cluster),
         cluster: cx.cluster.clone(),
         build: Build {
-            context: context.to_owned(),
-            dockerfile: "Dockerfile".into(),
             dockerfile_inline: Some(dockerfile.to_owned()),
             args: BTreeMap::from([("WHO".to_owned(), Some("you".to_owned()))]),
             target: Some("wanted".into()),
-            remote: None,
-            secrets: Vec::new(),
-            runs_on: None,
-            options: convoke::cluster::BuildOptions::default(),
+            ..Build::new(context)
         },
         labels: cx.labels(),
         every_platform: false,

@@ -45,9 +45,9 @@ pub(super) async fn show<E: Engine>(
 
 /// Those of the cluster's images that the engine has.
 async fn images<E: Engine>(engine: &E, cluster: &Cluster) -> Result<BTreeMap<String, ImageInfo>, EngineError> {
-    let references: BTreeSet<&String> = cluster.components.values().map(|component| &component.image).collect();
-    let look = |reference: &String| {
-        let reference = reference.clone();
+    let references: BTreeSet<&str> = cluster.components.values().flat_map(|one| cluster.images_behind(one)).collect();
+    let look = |reference: &str| {
+        let reference = reference.to_owned();
         async move { engine.image(&reference).await.map(|found| found.map(|info| (reference, info))) }
     };
     Ok(try_join_all(references.into_iter().map(look)).await?.into_iter().flatten().collect())

@@ -86,5 +86,5 @@ impl Watchers {
 
 /// A masker of every secret of the cluster.
 pub(super) fn masker(cluster: &Cluster) -> Masker {
-    Masker::new(cluster.components.values().flat_map(|component| &component.secrets))
+    Masker::new(cluster.secrets())
 }

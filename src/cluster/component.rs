@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::image_build::Build;
+use super::image_build::{Base, Build};
 use super::mount::Mount;
 use super::network::{Network, Volume};
 use super::probes::Probes;
@@ -31,6 +31,9 @@ pub struct Cluster {
     pub networks: BTreeMap<NetworkKey, Network>,
     /// Named volumes that some component uses.
     pub volumes: BTreeMap<VolumeKey, Volume>,
+    /// Images that others are built from, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bases: BTreeMap<String, Base>,
     /// The process that it is removed with, for a label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ephemeral: Option<String>,

@@ -1,7 +1,9 @@
 //! The configuration hash: what has to be equal for a running container to be kept.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use serde::Serialize;
@@ -35,48 +37,27 @@ impl Digests {
     /// Those of this component.
     #[must_use]
     pub fn of(component: &Component) -> Self {
-        let (mut parts, mut spec) = (texts(&hashed(component)), non_default(&component.spec));
-        let settings = match spec.remove("settings") {
-            Some(Value::Object(members)) => texts(&changed(members, &DEFAULTS.settings)),
-            _ => Texts::new(),
-        };
-        let mut spec = texts(&spec);
-        if !settings.is_empty() {
-            spec.insert("settings".to_owned(), object(&settings));
-        }
-        parts.insert("spec".to_owned(), object(&spec));
-        let hash = sha256_hex(&*conceal(&object(&parts), &component.secrets));
-        let one_by_one = parts.iter().chain(&spec).chain(&settings);
-        let own = one_by_one.filter(|(key, text)| !matches!(key.as_str(), "spec" | "settings") && has_value(text));
-        let mut digests: Vec<String> =
-            own.map(|(key, text)| format!("{key}:{}", secret_digits(&conceal(text, &component.secrets)))).collect();
-        digests.sort_unstable();
-        Self { hash, parts: digests.join(",") }
+        let secrets = &component.secrets;
+        let (configuration, mut text, mut parts) = (hashed(component), String::new(), Vec::new());
+        write_parts(&configuration, &mut text, &mut parts);
+        let own = parts.into_iter().map(|(key, range)| (key, &text[range])).filter(|(_, text)| has_value(text));
+        let mut parts: Vec<String> =
+            own.map(|(key, text)| format!("{key}:{}", secret_digits(&conceal(text, secrets)))).collect();
+        parts.sort_unstable();
+        Self { hash: sha256_hex(&*conceal(&text, secrets)), parts: parts.join(",") }
     }
-}
-
-/// Keys of an object and the JSON texts of their values, in order.
-type Texts = BTreeMap<String, String>;
-
-fn texts(members: &Map<String, Value>) -> Texts {
-    members.iter().map(|(key, value)| (key.clone(), canonical(value))).collect()
-}
-
-/// The text of the object that these make.
-fn object(members: &Texts) -> String {
-    let members: Vec<String> = members.iter().map(|(key, text)| format!("{}:{text}", quoted(key))).collect();
-    format!("{{{}}}", members.join(","))
 }
 
 fn has_value(text: &str) -> bool {
     !matches!(text, "null" | "false" | "[]")
 }
 
-/// What the hash is made of, besides the specification.
+/// What the hash is made of.
 fn hashed(component: &Component) -> Map<String, Value> {
     let mut parts = Map::new();
     insert(&mut parts, "image", &component.image);
     insert(&mut parts, "build", &component.build.as_ref().map(without_passed_args));
+    parts.insert("spec".to_owned(), non_default(&component.spec).into());
     insert(&mut parts, "health", &component.probes.health);
     insert(&mut parts, "health_disabled", &component.probes.health_disabled);
     let secrets = &component.secrets;
@@ -172,9 +153,13 @@ fn members(of: &impl Serialize) -> Map<String, Value> {
     }
 }
 
-/// What the specification says. Settings are a member of it.
+/// What the specification says. Of the settings in it, too, which are many, and there will be more of them.
 fn non_default(spec: &ContainerSpec) -> Map<String, Value> {
-    changed(members(spec), &DEFAULTS.spec)
+    let mut said = changed(members(spec), &DEFAULTS.spec);
+    if let Some(Value::Object(settings)) = said.get_mut("settings") {
+        *settings = changed(std::mem::take(settings), &DEFAULTS.settings);
+    }
+    said
 }
 
 /// The members that differ from the default's.
@@ -198,18 +183,67 @@ fn digest(content: Vec<u8>, secrets: &[String]) -> String {
     }
 }
 
+/// Members whose own members are parts.
+const OPENED: [&str; 2] = ["spec", "settings"];
+
+/// Writes an object, and notes where the value of each part stands.
+fn write_parts<'v>(members: &'v Map<String, Value>, out: &mut String, parts: &mut Vec<(&'v str, Range<usize>)>) {
+    write_object(members, out, |key, value, out| match value {
+        Value::Object(members) if OPENED.contains(&key) => write_parts(members, out, parts),
+        value => {
+            let start = out.len();
+            write_value(value, out);
+            parts.push((key, start..out.len()));
+        }
+    });
+}
+
 /// JSON with sorted keys and no spaces, whatever features serde_json was built with.
-fn canonical(value: &Value) -> String {
+fn write_value(value: &Value, out: &mut String) {
     match value {
-        Value::Object(members) => object(&texts(members)),
-        Value::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(",")),
-        Value::String(text) => quoted(text),
-        scalar => scalar.to_string(),
+        Value::Object(members) => write_object(members, out, |_, value, out| write_value(value, out)),
+        Value::Array(items) => {
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                write_value(item, out);
+            }
+            out.push(']');
+        }
+        Value::String(text) => write_string(text, out),
+        // A String takes everything.
+        scalar => _ = write!(out, "{scalar}"),
     }
 }
 
-fn quoted(text: &str) -> String {
-    serde_json::to_string(text).expect("a string can be written")
+fn write_object<'v>(
+    members: &'v Map<String, Value>,
+    out: &mut String,
+    mut write_member: impl FnMut(&'v str, &'v Value, &mut String),
+) {
+    let mut sorted: Vec<(&String, &Value)> = members.iter().collect();
+    sorted.sort_unstable_by_key(|(key, _)| *key);
+    out.push('{');
+    for (i, (key, value)) in sorted.into_iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        write_string(key, out);
+        out.push(':');
+        write_member(key, value, out);
+    }
+    out.push('}');
+}
+
+fn write_string(text: &str, out: &mut String) {
+    let is_plain = text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
+    if is_plain {
+        out.extend(["\"", text, "\""]);
+    } else {
+        _ = write!(out, "{}", Value::from(text));
+    }
 }
 
 #[cfg(test)]
@@ -324,7 +358,8 @@ mod tests {
 
     #[test]
     fn keys_are_sorted_and_spaces_left_out() {
-        let text = canonical(&serde_json::json!({"b": [1, null], "a": {"z": "\"", "y": true}}));
+        let mut text = String::new();
+        write_value(&serde_json::json!({"b": [1, null], "a": {"z": "\"", "y": true}}), &mut text);
         assert_eq!(text, r#"{"a":{"y":true,"z":"\""},"b":[1,null]}"#);
     }
 }

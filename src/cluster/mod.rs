@@ -23,7 +23,7 @@ pub use component::{
 };
 pub use graph::{Cycle, Graph};
 pub use hash::{Digests, changed_parts};
-pub use image_build::{Build, BuildSecret};
+pub use image_build::{Base, Build, BuildSecret};
 pub use mount::{Mount, MountKind};
 pub use network::{Network, Volume};
 pub use probes::{HealthCheck, Probe, ProbeAction, Probes};

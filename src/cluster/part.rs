@@ -44,6 +44,15 @@ impl Cluster {
 }
 
 impl Mount {
+    /// The image that is mounted.
+    #[must_use]
+    pub fn image(&self) -> Option<&str> {
+        match &self.kind {
+            MountKind::Image { reference } => Some(reference),
+            _ => None,
+        }
+    }
+
     /// The named volume that is mounted.
     #[must_use]
     pub const fn volume(&self) -> Option<&VolumeKey> {

@@ -49,6 +49,7 @@ pub(crate) fn cluster(components: impl IntoIterator<Item = Component>) -> Cluste
         components,
         networks,
         volumes: BTreeMap::new(),
+        bases: BTreeMap::new(),
         ephemeral: None,
         switched_off: BTreeSet::new(),
     }

@@ -52,7 +52,7 @@ impl Project {
         (self.services, self.switched_off) = (on, off);
     }
 
-    /// Keeps the services that are named and what they depend on or need, and drops the others.
+    /// Keeps the services that are named and what they depend on, need or are built from, and drops the others.
     pub fn keep(&mut self, named: &[ServiceName]) {
         let mut kept: BTreeSet<ServiceName> = BTreeSet::new();
         let mut open: Vec<ServiceName> = named.to_vec();
@@ -63,6 +63,8 @@ impl Project {
                 // A single component of a service may be named, too.
                 let of_service = |need: &str| self.services.keys().find(|own| is_or_has(own.as_str(), need));
                 open.extend(service.convoke.needs.iter().filter_map(|need| of_service(&need.value)).cloned());
+                let contexts = service.build.iter().flat_map(|build| build.options.kit.additional_contexts.values());
+                open.extend(contexts.filter_map(|of| of.strip_prefix("service:")?.parse().ok()));
             }
         }
         self.services.retain(|name, _| kept.contains(name));

@@ -102,8 +102,7 @@ impl Driver {
     }
 
     fn has_image(&self, name: &ComponentName) -> bool {
-        let image = self.nodes.get(name).and_then(|node| self.images.get(&node.component.image));
-        image.is_some_and(|state| state.info().is_some())
+        self.nodes.get(name).is_some_and(|node| self.has_images(&node.component))
     }
 
     fn next(&mut self, name: &ComponentName) -> Next {
@@ -168,8 +167,7 @@ impl Driver {
 
     fn longest_unmade(&self) -> Duration {
         let unmade = self.selected().filter(|(_, node)| {
-            let image_is_there = self.images.get(&node.component.image).is_some_and(|state| state.info().is_some());
-            image_is_there && node.containers.is_empty() && node.failure.is_none()
+            self.has_images(&node.component) && node.containers.is_empty() && node.failure.is_none()
         });
         unmade.map(|(name, _)| self.expected_boot(name)).max().unwrap_or_default()
     }
@@ -193,7 +191,7 @@ impl Driver {
         let Some(node) = self.nodes.get(name) else { return };
         let Some(image) = self.images.get(&node.component.image).and_then(|state| state.info()) else { return };
         let Some(addressing) = &self.addressing else { return };
-        if !self.objects_are_there(node) {
+        if !self.has_images(&node.component) || !self.objects_are_there(node) {
             return;
         }
         let networks = self.networks_there();

@@ -52,6 +52,7 @@ impl<E: Engine> Context<E> {
                 Done::Image(image, found)
             }
             Call::ObtainImage { image, build, service } => {
+                let build = build.map(|build| *build);
                 let found = self.obtain(&image, build, &service, cluster, labels).await;
                 Done::Image(image, found)
             }

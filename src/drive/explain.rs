@@ -168,16 +168,19 @@ impl Driver {
     }
 
     fn why_not_made(&self, node: &Node) -> Option<String> {
-        let image = &node.component.image;
-        match self.images.get(image)? {
-            ImageState::Obtaining { last, .. } => {
-                let step = last.as_ref().map(|progress| format!(": {}", progress.text)).unwrap_or_default();
-                let verb = if node.component.build.is_some() { "builds" } else { "pulls" };
-                Some(format!("{verb} image {image}{step}"))
-            }
-            ImageState::Ready(_) => None,
-            _ => Some(format!("looks for image {image}")),
+        let behind = self.cluster.images_behind(&node.component);
+        let states = || behind.iter().filter_map(|image| Some((*image, self.images.get(*image)?)));
+        let obtaining = states().find_map(|(image, state)| match state {
+            ImageState::Obtaining { last, .. } => Some((image, last)),
+            _ => None,
+        });
+        if let Some((image, last)) = obtaining {
+            let step = last.as_ref().map(|progress| format!(": {}", progress.text)).unwrap_or_default();
+            let verb = if self.cluster.build_of(image).is_some() { "builds" } else { "pulls" };
+            return Some(format!("{verb} image {image}{step}"));
         }
+        let missing = node.component.images().find(|image| self.images.contains_key(*image) && !self.is_there(image))?;
+        Some(format!("looks for image {missing}"))
     }
 
     fn why_not_ready(&self, node: &Node) -> String {

@@ -1,6 +1,6 @@
 //! Images: looked for at once, pulled or built when a component needs them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::blame::hint_for;
@@ -9,7 +9,7 @@ use super::driver::{Driver, IMAGE_PATIENCE};
 use super::input::Call;
 use super::node::Node;
 use super::recover::LONGEST_PAUSE;
-use crate::cluster::{Component, PullPolicy};
+use crate::cluster::{Build, Component, PullPolicy};
 use crate::engine::{EngineError, ErrorKind, ImageInfo, Progress, Verb};
 use crate::event::{EventKind, Outcome};
 use crate::names::ComponentName;
@@ -46,8 +46,9 @@ impl Driver {
         if self.options.from_labels {
             return;
         }
-        let references: Vec<String> = self.selected().map(|(_, node)| node.component.image.clone()).collect();
-        for reference in references {
+        let components = self.selected().map(|(_, node)| &node.component);
+        let references: BTreeSet<&str> = components.flat_map(|one| self.cluster.images_behind(one)).collect();
+        for reference in references.into_iter().map(ToOwned::to_owned).collect::<Vec<_>>() {
             match self.images.get(&reference).map(|state| state.info().cloned()) {
                 None => self.find_again(reference),
                 Some(Some(info)) => self.learn_health(&reference, &info),
@@ -76,7 +77,7 @@ impl Driver {
                 } else {
                     "pulled"
                 };
-                let components = self.made_from(reference);
+                let components = self.users(reference).map(|(name, _)| name.clone()).collect();
                 self.emit(EventKind::ImageReady { image: reference.into(), how: how.into(), components });
                 self.learn_health(reference, &info);
                 ImageState::Ready(info)
@@ -126,7 +127,7 @@ impl Driver {
         // What the engine's machine lacks is to be had there, wherever the image comes from.
         let lacks = matches!(error.kind, ErrorKind::DiskFull | ErrorKind::Exhausted(_));
         let hint = hint_for(&error.kind).filter(|_| lacks).map_or(hint, ToOwned::to_owned);
-        let user = self.selected().find(|(_, n)| n.component.image == reference).map(|(name, _)| name.clone());
+        let user = self.users(reference).next().map(|(name, _)| name.clone());
         // Whom it is for comes back when it is there: no reason to give a component up.
         let user = user.filter(|_| !self.is_supervised());
         match user {
@@ -141,9 +142,22 @@ impl Driver {
         }
     }
 
-    fn build_of(&self, reference: &str) -> Option<(String, crate::cluster::Build)> {
-        let of = |c: &Component| c.build.clone().map(|build| (c.service.to_string(), build));
-        self.nodes.values().filter(|n| n.component.image == reference).find_map(|node| of(&node.component))
+    fn build_of(&self, reference: &str) -> Option<(String, Build)> {
+        self.cluster.build_of(reference).map(|(service, build)| (service.to_string(), build.clone()))
+    }
+
+    /// Components that are made from an image, mount it, or whose own is built from it.
+    fn users<'a>(&'a self, reference: &'a str) -> impl Iterator<Item = (&'a ComponentName, &'a Node)> {
+        self.selected().filter(move |(_, node)| self.cluster.is_behind(reference, &node.component))
+    }
+
+    /// Whether the engine has all that a component is made from.
+    pub(super) fn has_images(&self, component: &Component) -> bool {
+        component.images().all(|image| self.is_there(image))
+    }
+
+    pub(super) fn is_there(&self, image: &str) -> bool {
+        self.images.get(image).is_some_and(|state| state.info().is_some())
     }
 
     /// Moves images on: looks again after a failure, pulls or builds what a component needs.
@@ -156,8 +170,8 @@ impl Driver {
                     self.wake_at(at);
                     None
                 }
-                Some(ImageState::Missing) if self.image_is_needed(&reference) => Some(true),
-                Some(ImageState::Stale) if self.observed.is_some() => Some(true),
+                Some(ImageState::Missing) if self.image_is_needed(&reference) => self.has_bases(&reference).then_some(true),
+                Some(ImageState::Stale) if self.observed.is_some() => self.has_bases(&reference).then_some(true),
                 Some(ImageState::Obtaining { progress_at, .. }) => {
                     let limit = *progress_at + IMAGE_PATIENCE;
                     self.check_image_patience(&reference, limit);
@@ -188,15 +202,16 @@ impl Driver {
     fn obtain(&mut self, reference: String) {
         let state = ImageState::Obtaining { progress_at: self.now, said_at: None, last: None, output: VecDeque::new() };
         self.images.insert(reference.clone(), state);
-        let (service, build) = self.build_of(&reference).map_or((String::new(), None), |(s, b)| (s, Some(b)));
+        let (service, build) = self.build_of(&reference).map_or((String::new(), None), |(s, b)| (s, Some(Box::new(b))));
         self.call(Call::ObtainImage { image: reference, build, service });
     }
 
     /// What the components say that are made from it, or `--pull`.
-    fn policies(&self, reference: &str) -> impl Iterator<Item = PullPolicy> {
-        let of = |node: &Node| self.options.pull.or(node.component.pull).unwrap_or(PullPolicy::Missing);
-        let selected = self.selected().filter(move |(_, node)| node.component.image == reference);
-        selected.map(move |(_, node)| of(node))
+    fn policies<'a>(&'a self, reference: &'a str) -> impl Iterator<Item = PullPolicy> + 'a {
+        self.users(reference).map(move |(_, node)| {
+            let own = node.component.pull.filter(|_| node.component.image == reference);
+            self.options.pull.or(own).unwrap_or(PullPolicy::Missing)
+        })
     }
 
     /// Whether one that is there is pulled or built once more. What is built isn't pulled.
@@ -258,19 +273,31 @@ impl Driver {
         self.emit(EventKind::ImageProgress { image, text, current, total });
     }
 
-    fn made_from(&self, reference: &str) -> Vec<ComponentName> {
-        let selected = self.selected().filter(|(_, node)| node.component.image == reference);
-        selected.map(|(name, _)| name.clone()).collect()
+    fn image_is_needed(&self, reference: &str) -> bool {
+        let by_component = |(name, node): (&ComponentName, &Node)| {
+            let c = &node.component;
+            let rebuilt = self.options.rebuild && c.build.is_some() && c.image == reference;
+            c.images().any(|image| image == reference)
+                && !self.is_held(name)
+                && (self.needs_container(node) || rebuilt)
+        };
+        self.observed.is_some() && (self.selected().any(by_component) || self.is_base_of_needed(reference))
     }
 
-    fn image_is_needed(&self, reference: &str) -> bool {
-        self.observed.is_some()
-            && self.selected().any(|(name, node)| {
-                let c = &node.component;
-                c.image == reference
-                    && !self.is_held(name)
-                    && (self.needs_container(node) || (self.options.rebuild && c.build.is_some()))
-            })
+    /// Whether an image is built from it that is about to be built.
+    fn is_base_of_needed(&self, reference: &str) -> bool {
+        let is_base = |image: &str| self.cluster.build_of(image).is_some_and(|(_, b)| b.bases.contains(reference));
+        let is_due = |(image, state): (&String, &ImageState)| match state {
+            ImageState::Missing => is_base(image) && self.image_is_needed(image),
+            ImageState::Stale => is_base(image),
+            _ => false,
+        };
+        self.cluster.bases.contains_key(reference) && self.images.iter().any(is_due)
+    }
+
+    /// Whether what it is built from is there.
+    fn has_bases(&self, reference: &str) -> bool {
+        self.cluster.build_of(reference).is_none_or(|(_, build)| build.bases.iter().all(|base| self.is_there(base)))
     }
 }
 

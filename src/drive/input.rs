@@ -174,12 +174,12 @@ pub enum Call {
         /// Reference.
         image: String,
         /// How to build it; None: pull.
-        build: Option<Build>,
+        build: Option<Box<Build>>,
         /// Service whose build it is, for labels.
         service: String,
     },
     /// Make a network.
-    CreateNetwork(NetworkKey, CreateNetwork),
+    CreateNetwork(NetworkKey, Box<CreateNetwork>),
     /// Make a volume.
     CreateVolume(VolumeKey, CreateVolume),
     /// Make a container.

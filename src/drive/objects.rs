@@ -162,7 +162,7 @@ impl Driver {
         if let Some(state) = self.networks.get_mut(key) {
             state.creating = Some(request.subnet);
         }
-        self.call(Call::CreateNetwork(key.clone(), request));
+        self.call(Call::CreateNetwork(key.clone(), Box::new(request)));
     }
 
     fn refuse_foreign_network(&mut self, network: &Network) -> bool {

@@ -62,7 +62,8 @@ impl Driver {
     fn forget_objects(&mut self) {
         self.networks.retain(|key, _| self.cluster.networks.contains_key(key));
         self.volumes.retain(|key, _| self.cluster.volumes.contains_key(key));
-        let images: BTreeSet<&str> = self.nodes.values().map(|node| node.component.image.as_str()).collect();
+        let images = self.nodes.values().flat_map(|node| self.cluster.images_behind(&node.component));
+        let images: BTreeSet<&str> = images.collect();
         self.images.retain(|reference, _| images.contains(reference.as_str()));
         self.addressing = None;
     }

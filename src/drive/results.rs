@@ -78,10 +78,11 @@ impl Driver {
 
     /// Something that the creation needs is gone since it was looked at: look again.
     fn doubt_objects(&mut self, name: &ComponentName, error: &EngineError) {
-        let Some(image) = self.nodes.get(name).map(|node| node.component.image.clone()) else { return };
-        if error.kind == ErrorKind::ImageMissing && self.images.get(&image).is_some_and(|state| state.info().is_some())
-        {
-            self.find_again(image);
+        let Some(node) = self.nodes.get(name).filter(|_| error.kind == ErrorKind::ImageMissing) else { return };
+        for image in node.component.images().map(ToOwned::to_owned).collect::<Vec<_>>() {
+            if self.images.get(&image).is_some_and(|state| state.info().is_some()) {
+                self.find_again(image);
+            }
         }
     }
 

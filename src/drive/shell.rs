@@ -171,7 +171,7 @@ impl<E: Engine, P: Prober> Shell<E, P> {
     fn new(driver: Driver, engine: E, prober: P) -> Self {
         let (outbox, inbox) = unbounded_channel();
         let cluster: &Cluster = &driver.cluster;
-        let masker = Masker::new(cluster.components.values().flat_map(|component| &component.secrets));
+        let masker = Masker::new(cluster.secrets());
         Self {
             cluster: cluster.name.clone(),
             labels: request::image_labels(cluster),
@@ -224,8 +224,7 @@ impl<E: Engine, P: Prober> Shell<E, P> {
             }
             Input::Order(Order::Describe(cluster)) => {
                 // What was secret stays so: old answers may be on their way.
-                let both = self.driver.cluster.components.values().chain(cluster.components.values());
-                self.masker = Masker::new(both.flat_map(|component| &component.secrets));
+                self.masker = Masker::new(self.driver.cluster.secrets().chain(cluster.secrets()));
                 Input::Order(Order::Describe(cluster))
             }
             other => other,

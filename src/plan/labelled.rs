@@ -53,6 +53,7 @@ pub fn from_labels(name: &ClusterName, observed: &Observed) -> Cluster {
         components,
         networks,
         volumes: observed.volumes.iter().filter_map(volume).collect(),
+        bases: BTreeMap::new(),
         ephemeral: None,
         switched_off: std::collections::BTreeSet::new(),
     }

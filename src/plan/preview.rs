@@ -126,12 +126,20 @@ impl Preview {
 }
 
 fn to_obtain(cluster: &Cluster, images: &BTreeMap<String, ImageInfo>, rebuild: bool) -> BTreeMap<String, Obtain> {
-    let obtain = |component: &Component| match (&component.build, images.contains_key(&component.image)) {
-        (Some(_), is_there) => (!is_there || rebuild).then_some(Obtain::Build),
-        (None, is_there) => (!is_there).then_some(Obtain::Pull),
-    };
-    let wanted = cluster.components.values().filter_map(|c| obtain(c).map(|how| (c.image.clone(), how)));
-    wanted.collect()
+    let mut wanted = BTreeMap::new();
+    let mut open: Vec<&str> = cluster.components.values().flat_map(Component::images).collect();
+    while let Some(image) = open.pop() {
+        let (build, is_there) = (cluster.build_of(image).map(|(_, build)| build), images.contains_key(image));
+        if is_there && !(rebuild && build.is_some()) {
+            continue;
+        }
+        let how = if build.is_some() { Obtain::Build } else { Obtain::Pull };
+        if wanted.insert(image.to_owned(), how).is_none() {
+            // What it is built from only matters now.
+            open.extend(build.iter().flat_map(|build| &build.bases).map(String::as_str));
+        }
+    }
+    wanted
 }
 
 fn networks_to_make(cluster: &Cluster, observed: &Observed) -> Vec<String> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::depends::{self, Waits};
 use super::roster::{Member, Roster};
 use super::service::Common;
-use super::{mounts, network, ports, service};
+use super::{bases, mounts, network, ports, service};
 use crate::cluster::hash::{Digests, sha256_hex};
 use crate::cluster::{Cluster, Component, Gate, StartMode};
 use crate::compose::{Diagnostic, Diagnostics, Loaded, Paths, Project, Service, Start};
@@ -36,6 +36,14 @@ pub(super) struct Context<'a> {
     pub(super) options: &'a ResolveOptions,
 }
 
+impl Context<'_> {
+    /// A service of this name, one that is switched off too.
+    pub(super) fn find(&self, name: &str) -> Option<(&ServiceName, &Service)> {
+        let Project { services, switched_off, .. } = self.project;
+        services.get_key_value(name).or_else(|| switched_off.get_key_value(name))
+    }
+}
+
 /// Resolves a loaded project to the cluster that should run, with warnings.
 ///
 /// # Errors
@@ -60,6 +68,7 @@ pub fn resolve(loaded: &Loaded, options: &ResolveOptions) -> Result<(Cluster, Di
         },
         networks: network::used(project, components.values().flat_map(|component| component.spec.networks.keys())),
         volumes: mounts::volumes(project, components.values().flat_map(|component| &component.spec.mounts)),
+        bases: bases::resolve(&context, &mut problems),
         ephemeral: None,
         components,
         switched_off: project.switched_off.keys().cloned().collect(),
@@ -73,8 +82,7 @@ const SHORTEST_SECRET: usize = 4;
 
 /// A label is read by everybody who lists containers, networks and volumes.
 fn check_labels(cluster: &Cluster, problems: &mut Diagnostics) {
-    let secrets = cluster.components.values().flat_map(|component| &component.secrets);
-    let masker = Masker::new(secrets.filter(|secret| secret.len() >= SHORTEST_SECRET));
+    let masker = Masker::new(cluster.secrets().filter(|secret| secret.len() >= SHORTEST_SECRET));
     let of_components = cluster.components.values().map(|component| (component.name.as_str(), &component.spec.labels));
     let of_networks = cluster.networks.values().map(|network| (network.key.as_str(), &network.labels));
     let of_volumes = cluster.volumes.values().map(|volume| (volume.key.as_str(), &volume.labels));

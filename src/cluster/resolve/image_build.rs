@@ -1,7 +1,7 @@
 //! What a service's image is built from.
 
 use super::build::Context;
-use super::files;
+use super::{bases, files};
 use crate::cluster::{Build, BuildSecret};
 use crate::compose::{self, Diagnostic, Diagnostics, FileRef, Place, Service, is_remote};
 
@@ -15,17 +15,20 @@ pub(super) fn resolve(
     let written = service.build.as_ref()?;
     check_sources(context, service, written, problems);
     check_platform(service, written, problems);
-    let build = Build {
-        context: context.paths.absolute(&written.context.value),
+    let mut build = Build {
         remote: is_remote(&written.context.value).then(|| written.context.value.clone()),
-        dockerfile: written.dockerfile.as_ref().map_or_else(|| "Dockerfile".to_owned(), |file| file.value.clone()),
         dockerfile_inline: written.dockerfile_inline.as_ref().map(|text| text.value.clone()),
         args: written.args.clone().into_iter().collect(),
         target: written.target.clone(),
         secrets: written.secrets.iter().filter_map(|one| secret(context, service, one, secrets, problems)).collect(),
         runs_on: service.platform.clone(),
+        bases: bases::named(context, written).map(|(_, image)| image).collect(),
         options: options(context, service, written),
+        ..Build::new(context.paths.absolute(&written.context.value))
     };
+    if let Some(file) = &written.dockerfile {
+        build.dockerfile.clone_from(&file.value);
+    }
     check_builder(context, service, &build, problems);
     Some(build)
 }
@@ -34,7 +37,10 @@ pub(super) fn resolve(
 fn options(context: &Context<'_>, service: &Service, written: &compose::Build) -> compose::BuildOptions {
     let mut options = written.options.clone();
     for other in options.kit.additional_contexts.values_mut() {
-        *other = context.paths.context(other);
+        *other = match bases::image_of(context, other) {
+            Some(image) => format!("docker-image://{image}"),
+            None => context.paths.context(other),
+        };
     }
     for key in &mut options.kit.ssh {
         if let Some((id, path)) = key.split_once('=') {
@@ -127,6 +133,6 @@ fn check_builder(context: &Context<'_>, service: &Service, build: &Build, proble
 const BUILDX_HINT: &str = "install Docker's plugin buildx (Debian: docker-buildx, Docker's own: docker-buildx-plugin), \
                            or remove the key";
 
-fn place<'a>(build: &'a compose::Build, key: &str) -> &'a Place {
+pub(super) fn place<'a>(build: &'a compose::Build, key: &str) -> &'a Place {
     build.places.get(key).unwrap_or(&build.at)
 }

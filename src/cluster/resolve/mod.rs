@@ -4,6 +4,7 @@
 //! client's paths (does a bind mount's source exist?) and the variables that secrets are taken from. What the engine
 //! has is no matter here.
 
+mod bases;
 mod build;
 mod depends;
 mod files;

@@ -79,7 +79,7 @@ fn plain(service: &Service) -> ContainerSpec {
 }
 
 /// Image names are in lower case; services may not be.
-fn image(context: &Context<'_>, name: &ServiceName, service: &Service) -> String {
+pub(super) fn image(context: &Context<'_>, name: &ServiceName, service: &Service) -> String {
     let built = || format!("{}-{name}", context.project.name).to_lowercase();
     service.image.as_ref().map_or_else(built, |image| image.value.clone())
 }

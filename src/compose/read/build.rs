@@ -3,7 +3,6 @@
 use indexmap::IndexMap;
 
 use super::super::build_options::{BuildOptions, KitOptions};
-use super::super::diagnostic::Diagnostic;
 use super::super::node::{Kind, Node};
 use super::super::place::Spanned;
 use super::super::raw::Build;
@@ -64,7 +63,7 @@ impl Reader {
         let said = |reader: &mut Self, node: &Node, path: &str| reader.scalar(node, path).map(str::to_owned);
         let limits = fields.read_or_default(self, "ulimits", Self::ulimits);
         KitOptions {
-            additional_contexts: fields.read_or_default(self, "additional_contexts", Self::additional_contexts),
+            additional_contexts: fields.read_or_default(self, "additional_contexts", Self::sorted_labels),
             cache_to: fields.read_or_default(self, "cache_to", Self::strings),
             entitlements: fields.read_or_default(self, "entitlements", Self::strings),
             extra_hosts: fields.read_or_default(self, "extra_hosts", Self::extra_hosts),
@@ -75,18 +74,6 @@ impl Reader {
             ssh: fields.read_or_default(self, "ssh", Self::ssh),
             ulimits: limits.into_iter().map(|(name, limit)| (name, (limit.soft, limit.hard))).collect(),
         }
-    }
-
-    fn additional_contexts(&mut self, node: &Node, path: &str) -> std::collections::BTreeMap<String, String> {
-        let contexts = self.sorted_labels(node, path);
-        for (name, context) in &contexts {
-            if let Some(service) = context.strip_prefix("service:") {
-                let message = format!("{path}.{name}: an image of another service as a context isn't supported yet");
-                let hint = format!("build {service} first, and name its image: docker-image://IMAGE");
-                self.unsupported(Diagnostic::error(&node.at, message).hint(hint));
-            }
-        }
-        contexts
     }
 
     /// `id` or `id=path`, as a list or a mapping.

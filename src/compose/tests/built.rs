@@ -31,8 +31,5 @@ fn what_only_buildkit_understands() {
 #[test]
 fn what_no_builder_here_does() {
     let refused = |lines: &str| said(&format!("services: {{ a: {{ build: {{ context: ., {lines} }} }} }}"));
-    let other = refused("additional_contexts: { base: 'service:b' }");
-    assert!(other.contains("an image of another service as a context isn't supported yet"), "{other}");
-    assert!(other.contains("build b first, and name its image: docker-image://IMAGE"), "{other}");
     assert!(refused("isolation: hyperv").contains("services.a.build.isolation isn't supported yet"));
 }

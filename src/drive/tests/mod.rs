@@ -6,6 +6,7 @@ mod economy;
 mod exits;
 mod harness;
 mod hooks;
+mod images;
 mod killed;
 mod labelled;
 mod policies;

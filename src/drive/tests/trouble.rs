@@ -20,17 +20,7 @@ async fn a_missing_image_is_named() {
 
 fn built(mut component: Component) -> Component {
     component.image = "built:1".into();
-    component.build = Some(Build {
-        context: "/work/app".into(),
-        dockerfile: "Dockerfile".into(),
-        dockerfile_inline: None,
-        args: [].into(),
-        target: None,
-        remote: None,
-        secrets: Vec::new(),
-        runs_on: None,
-        options: crate::cluster::BuildOptions::default(),
-    });
+    component.build = Some(Build::new("/work/app"));
     component
 }
 

@@ -237,15 +237,8 @@ mod tests {
     fn arguments_without_a_value_come_from_the_environment() {
         let args = [("A", Some("1")), ("PATH", None), ("SURELY_NOT_SET_ANYWHERE", None)];
         let build = Build {
-            context: "/".into(),
-            dockerfile: "Dockerfile".into(),
-            dockerfile_inline: None,
             args: args.map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned))).into(),
-            target: None,
-            remote: None,
-            secrets: Vec::new(),
-            runs_on: None,
-            options: crate::cluster::BuildOptions::default(),
+            ..Build::new("/")
         };
         let found = arguments(&build);
         assert_eq!((found.len(), found["A"].as_str(), &found["PATH"]), (2, "1", &std::env::var("PATH").unwrap()));

@@ -160,17 +160,7 @@ mod tests {
     }
 
     fn build() -> Build {
-        Build {
-            context: "/work/web".into(),
-            remote: None,
-            dockerfile: "Dockerfile".into(),
-            dockerfile_inline: None,
-            args: std::collections::BTreeMap::new(),
-            target: None,
-            secrets: Vec::new(),
-            runs_on: None,
-            options: BuildOptions::default(),
-        }
+        Build::new("/work/web")
     }
 
     fn words(request: &BuildRequest, platforms: &[String]) -> Vec<String> {

@@ -191,15 +191,9 @@ mod tests {
 
     fn build(root: &Path, dockerfile: &str, inline: Option<&str>) -> Build {
         Build {
-            context: root.to_owned(),
             dockerfile: dockerfile.to_owned(),
             dockerfile_inline: inline.map(ToOwned::to_owned),
-            args: Default::default(),
-            target: None,
-            remote: None,
-            secrets: Vec::new(),
-            runs_on: None,
-            options: crate::cluster::BuildOptions::default(),
+            ..Build::new(root)
         }
     }
 

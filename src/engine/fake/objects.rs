@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::container::{Attachment, Container};
 use super::world::{FakeVolume, Image, Trouble, World};
-use crate::cluster::MountKind;
+use crate::cluster::{Mount, MountKind};
 use crate::engine::{
     CreateContainer, CreateVolume, ErrorKind, Foreign, ImageInfo, Observed, ObservedVolume, Status, labels,
 };
@@ -94,6 +94,10 @@ impl World {
         let image = self
             .find_image(&request.image)
             .ok_or_else(|| (ErrorKind::ImageMissing, format!("No such image: {}", request.image)))?;
+        let mut mounted = request.spec.mounts.iter().filter_map(Mount::image);
+        if let Some(missing) = mounted.find(|mounted| self.find_image(mounted).is_none()) {
+            return Err((ErrorKind::ImageMissing, format!("No such image: {missing}")));
+        }
         self.check_name(&request.name)?;
         // Only the networks after the first are looked up now; a missing first one is found at the start.
         if let Some(gone) = request.networks.iter().skip(1).find(|at| !self.networks.contains_key(&at.network_id)) {

@@ -97,3 +97,46 @@ fn platforms() {
     assert!(problem.contains("the image isn't built for linux/s390x"), "{problem}");
     assert!(problem.contains("it is built for linux/amd64, linux/arm64; add linux/s390x"), "{problem}");
 }
+
+const TOWER: &str = "
+services:
+  app: { build: { context: ., dockerfile_inline: FROM base, additional_contexts: { base: 'service:middle' } } }
+  middle:
+    image: shop/middle:1
+    scale: 0
+    build: { context: ., dockerfile_inline: FROM base, additional_contexts: ['base=service:lowest', 'tool=service:tool'] }
+  lowest:
+    profiles: [never]
+    build: { context: ., dockerfile_inline: FROM scratch, secrets: [token] }
+  tool: { image: 'tool:2' }
+secrets: { token: { environment: TOKEN } }
+";
+
+/// Whether they run or not.
+#[test]
+fn images_of_other_services_are_built_before() {
+    let (cluster, _) = in_folder(TOWER, &local()).unwrap();
+    let app = &cluster.components["app"];
+    let build = app.build.as_ref().unwrap();
+    assert_eq!(build.options.kit.additional_contexts["base"], "docker-image://shop/middle:1");
+    assert_eq!(build.bases, ["shop/middle:1".to_owned()].into());
+    let lowest = format!("{}-lowest", cluster.name);
+    let mut bases: Vec<(&str, bool)> =
+        cluster.bases.iter().map(|(image, base)| (image.as_str(), base.build.is_some())).collect();
+    bases.sort_unstable();
+    let mut expected = [(lowest.as_str(), true), ("shop/middle:1", true), ("tool:2", false)];
+    expected.sort_unstable();
+    assert_eq!(bases, expected);
+    assert_eq!(cluster.images_behind(app).len(), 4);
+    assert!(cluster.secrets().any(|secret| secret == "s3cr3t"), "to be masked");
+}
+
+#[test]
+fn images_that_cannot_be_built_from_one_another() {
+    let unknown = in_folder(&TOWER.replace("service:lowest", "service:lowset"), &local()).unwrap_err();
+    let message = "the context \"base\" of \"middle\" is \"lowset\", which is no service here";
+    assert!(unknown.contains(message) && unknown.contains("did you mean \"lowest\"?"), "{unknown}");
+    let circle = in_folder(&TOWER.replace("service:lowest", "service:app"), &local()).unwrap_err();
+    assert!(circle.contains("error: images are built from one another: app -> middle -> app"), "{circle}");
+    assert!(circle.contains(":3:61"), "{circle}");
+}
