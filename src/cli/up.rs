@@ -107,6 +107,9 @@ fn as_asked(cluster: &mut Cluster, services: &[ServiceName], args: &Up, run: &st
             component.pull = Some(PullPolicy::Never);
         }
     }
+    if args.no_build {
+        cluster.bases.clear();
+    }
 }
 
 /// `convoke create`: what `up` makes, without starting it.

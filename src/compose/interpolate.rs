@@ -54,12 +54,17 @@ pub(super) fn interpolate(
     Ok(result)
 }
 
+/// Whether there is anything in it to replace. Byte by byte: most texts are shorter than a search takes to begin.
+pub(super) fn has_dollar(text: &str) -> bool {
+    text.bytes().any(|byte| byte == b'$')
+}
+
 /// Replaces the variables in all values below `node`; keys stay as they are. Problems go to `out`.
 pub(super) fn interpolate_tree(node: &mut Node, variables: &Variables, out: &mut Diagnostics) {
     match &mut node.kind {
         Kind::List(list) => list.iter_mut().for_each(|node| interpolate_tree(node, variables, out)),
         Kind::Map(map) => map.values_mut().for_each(|entry| interpolate_tree(&mut entry.value, variables, out)),
-        Kind::Scalar(scalar) if scalar.text.contains('$') => {
+        Kind::Scalar(scalar) if has_dollar(&scalar.text) => {
             match interpolate(&scalar.text, &|name| variables.get(name).cloned()) {
                 Ok(result) => {
                     for name in &result.unset {

@@ -2,6 +2,7 @@
 //!
 //! Mappings are merged key by key, single values replaced, lists appended to; `command`, `entrypoint` and the test of
 //! a health check are replaced as a whole; what may be a list or a mapping is a mapping first (`extra_hosts` a list).
+//! An empty value takes nothing away, but for a command, and a variable or label of that name.
 //! `!reset` takes away what was there, `!override` replaces it as a whole. Works on the tree, before types: a value of
 //! the wrong kind is reported when the result is read.
 
@@ -40,7 +41,7 @@ enum Rule {
     Usual,
     /// The later value as a whole.
     Replace,
-    /// `key=value` lists are mappings.
+    /// `key=value` lists are mappings. A later key without a value stands.
     Pairs,
     /// A single text is a list of one.
     Texts,
@@ -50,35 +51,43 @@ enum Rule {
     Hosts,
     /// Lists of names are mappings with empty values.
     Names,
+    /// Lists of services are mappings that say what is meant without saying it.
+    Dependencies,
     /// A string is a mapping with this one key.
     Short(&'static str),
     /// Replaced as a whole if the two have another value at this key.
     Unless(&'static str),
     /// Lists in which an item replaces an earlier one of the same identity.
     Unique(fn(&Node) -> Option<String>),
+    /// The later list, of which each item is laid over an earlier one of the same identity.
+    Matching(fn(&Node) -> Option<String>),
+    /// Where it comes from is replaced: two origins together would be an error.
+    Origin,
 }
+
+/// Where a config or secret comes from.
+const ORIGINS: [&str; 4] = ["file", "content", "environment", "external"];
 
 fn rule(whole: &[String]) -> Rule {
     let path: Vec<&str> = whole.iter().map(String::as_str).collect();
     match path.as_slice() {
-        _ if is_extension(whole) => Rule::Replace,
         ["services", _, rest @ ..] => service_rule(rest),
         ["networks" | "volumes", _, "labels" | "driver_opts"] => Rule::Pairs,
-        ["networks", _, "ipam", "config"] => Rule::Unique(subnet_identity),
-        // Another origin takes the place of the first; together they would be an error.
-        ["configs" | "secrets", _] => Rule::Replace,
+        ["networks", _, "ipam", "config"] => Rule::Matching(subnet_identity),
+        ["configs" | "secrets", _] => Rule::Origin,
         _ => Rule::Usual,
     }
 }
 
 fn service_rule(path: &[&str]) -> Rule {
     match path {
-        ["command" | "entrypoint" | "provider" | "credential_spec" | "gpus"] => Rule::Replace,
+        ["command" | "entrypoint" | "provider" | "credential_spec"] => Rule::Replace,
         ["healthcheck", "test"] | ["ulimits", _] | ["x-convoke", "live" | "ready"] => Rule::Replace,
         ["environment" | "labels" | "sysctls" | "annotations" | "storage_opt"] => Rule::Pairs,
         ["build", "args" | "labels" | "additional_contexts"] | ["deploy", "labels"] => Rule::Pairs,
         ["x-convoke", "owner"] => Rule::Pairs,
-        ["depends_on" | "networks" | "models"] => Rule::Names,
+        ["depends_on"] => Rule::Dependencies,
+        ["networks" | "models"] => Rule::Names,
         ["tmpfs" | "dns" | "dns_opt" | "dns_search" | "label_file"] => Rule::Texts,
         ["env_file"] => Rule::EnvFiles,
         ["extra_hosts"] | ["build", "extra_hosts"] => Rule::Hosts,
@@ -93,7 +102,7 @@ fn service_rule(path: &[&str]) -> Rule {
         ["expose" | "cap_add" | "cap_drop" | "security_opt" | "group_add" | "profiles" | "device_cgroup_rules"]
         | ["links" | "external_links" | "volumes_from"]
         | ["networks", _, "aliases" | "link_local_ips"]
-        | ["build", "cache_from" | "cache_to" | "platforms" | "tags" | "ssh"]
+        | ["build", "platforms" | "tags" | "ssh"]
         | ["x-convoke", "needs"] => Rule::Unique(text_identity),
         _ => Rule::Usual,
     }
@@ -105,7 +114,7 @@ fn merge_at(base: &mut Node, mut over: Node, path: &mut Vec<String>) {
         *base = over;
         return;
     }
-    if over.is_null() && !base.is_null() && !is_extension(path) {
+    if over.is_null() && !base.is_null() && !may_be_emptied(path) {
         return;
     }
     match rule {
@@ -119,16 +128,22 @@ fn merge_at(base: &mut Node, mut over: Node, path: &mut Vec<String>) {
         }
         Rule::Pairs => [&mut *base, &mut over].into_iter().for_each(|node| list_to_map(node, true)),
         Rule::Names => [&mut *base, &mut over].into_iter().for_each(|node| list_to_map(node, false)),
+        Rule::Dependencies => {
+            list_to_map(base, false);
+            list_to_dependencies(&mut over);
+        }
+        Rule::Origin => forget_origin(base, &over),
         Rule::Texts | Rule::EnvFiles => [&mut *base, &mut over].into_iter().for_each(text_to_list),
         Rule::Hosts => [&mut *base, &mut over].into_iter().for_each(map_to_list),
         Rule::Short(key) => [&mut *base, &mut over].into_iter().for_each(|node| text_to_map(node, key)),
-        Rule::Usual | Rule::Unique(_) | Rule::Unless(_) => {}
+        Rule::Usual | Rule::Unique(_) | Rule::Matching(_) | Rule::Unless(_) => {}
     }
     let at = over.at;
     match (&mut base.kind, over.kind) {
         (Kind::Map(base), Kind::Map(over)) => merge_maps(base, over, path),
         (Kind::List(base), Kind::List(over)) => match rule {
             Rule::Unique(identity) => append_unique(base, over, identity),
+            Rule::Matching(identity) => lay_over_matching(base, over, identity, path),
             Rule::Texts | Rule::Hosts => append_unique(base, over, text_identity),
             Rule::EnvFiles => append_unique(base, over, env_file_identity),
             _ => base.extend(over),
@@ -162,6 +177,53 @@ fn append_unique(base: &mut Vec<Node>, over: Vec<Node>, identity: fn(&Node) -> O
             Some(first) => *first = item,
             None => base.push(item),
         }
+    }
+}
+
+fn lay_over_matching(
+    base: &mut Vec<Node>,
+    over: Vec<Node>,
+    identity: fn(&Node) -> Option<String>,
+    path: &mut Vec<String>,
+) {
+    let mut earlier = std::mem::take(base);
+    for item in over {
+        let id = identity(&item);
+        let same = earlier.iter().position(|first| id.is_some() && identity(first) == id);
+        base.push(match same.map(|index| earlier.remove(index)) {
+            None => item,
+            Some(mut first) => {
+                merge_at(&mut first, item, path);
+                first
+            }
+        });
+    }
+}
+
+/// Takes away where a config or secret comes from, if the later one says it.
+fn forget_origin(base: &mut Node, over: &Node) {
+    let is_said = ORIGINS.iter().any(|origin| over.get(origin).is_some_and(|value| !value.is_null()));
+    if let Kind::Map(base) = &mut base.kind
+        && is_said
+    {
+        base.retain(|key, _| !ORIGINS.contains(&key.as_str()));
+    }
+}
+
+/// Turns a list of services into a mapping of what each item means.
+fn list_to_dependencies(node: &mut Node) {
+    if !matches!(node.kind, Kind::List(_)) {
+        return;
+    }
+    list_to_map(node, false);
+    let Kind::Map(map) = &mut node.kind else { return };
+    for entry in map.values_mut() {
+        let said = [("condition", "service_started"), ("required", "true")];
+        let said = said.map(|(key, value)| {
+            let value = Node::plain(entry.key.clone(), value);
+            (key.to_owned(), Entry { key: entry.key.clone(), value })
+        });
+        entry.value.kind = Kind::Map(Map::from(said));
     }
 }
 
@@ -213,9 +275,12 @@ fn text_to_map(node: &mut Node, key: &str) {
     }
 }
 
-/// Anybody's key, of which nothing is known.
-fn is_extension(path: &[String]) -> bool {
-    path.last().is_some_and(|key| key.starts_with("x-") && key != "x-convoke")
+/// Whether an empty value says something: that there is no command, or a variable or label without a value.
+fn may_be_emptied(path: &[String]) -> bool {
+    let is_pair = |whole: &[String]| matches!(rule(whole), Rule::Pairs);
+    let whole: Vec<&str> = path.iter().map(String::as_str).collect();
+    matches!(whole.as_slice(), ["services", _, "command" | "entrypoint"] | ["services", _, "healthcheck", "test"])
+        || path.split_last().is_some_and(|(_, above)| is_pair(above))
 }
 
 /// Whether both are there and are different.
@@ -239,7 +304,12 @@ fn field_identity(node: &Node, field: &str) -> Option<String> {
 
 fn mount_identity(node: &Node) -> Option<String> {
     let short = || text_identity(node).map(|text| short_target(&text).to_owned());
-    field_identity(node, "target").or_else(short)
+    let target = field_identity(node, "target").or_else(short)?;
+    // One path is written with a slash at its end or without.
+    Some(match target.trim_end_matches('/') {
+        "" => target,
+        path => path.to_owned(),
+    })
 }
 
 /// Configs and secrets of one path inside replace each other.

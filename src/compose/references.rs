@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use super::interpolate::{closing_brace, split_name};
+use super::interpolate::{closing_brace, has_dollar, split_name};
 use super::node::{Kind, Node};
 
 /// A variable that files refer to.
@@ -25,7 +25,8 @@ const MAX_NESTING: usize = 20;
 /// Adds the references of all values below `node`.
 pub(super) fn gather(node: &Node, found: &mut IndexMap<String, Reference>) {
     match &node.kind {
-        Kind::Scalar(scalar) => in_text(&scalar.text, found, 0),
+        Kind::Scalar(scalar) if has_dollar(&scalar.text) => in_text(&scalar.text, found, 0),
+        Kind::Scalar(_) => {}
         Kind::List(list) => list.iter().for_each(|item| gather(item, found)),
         Kind::Map(map) => map.values().for_each(|entry| gather(&entry.value, found)),
     }

@@ -179,6 +179,9 @@ pub struct MountOptions {
     /// Labels of a volume that is made for the mount.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// The image's content isn't copied into a volume without a name; for one with a name its kind says so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub nocopy: bool,
 }
 
 impl MountOptions {

@@ -82,8 +82,10 @@ impl<'a> Composer<'a> {
     }
 
     fn expect_next(&mut self) -> Result<(Event<'a>, Span), Stop> {
-        let end = Place::whole_file(self.source);
-        self.next()?.ok_or_else(|| Stop(Box::new(Diagnostic::error(&end, "the document ends too early"))))
+        let next = self.next()?;
+        next.ok_or_else(|| {
+            Stop(Box::new(Diagnostic::error(&Place::whole_file(self.source), "the document ends too early")))
+        })
     }
 
     /// Reads the node that begins with `event`. Returns it with the depth below it.

@@ -179,7 +179,8 @@ impl Driver {
             let verb = if self.cluster.build_of(image).is_some() { "builds" } else { "pulls" };
             return Some(format!("{verb} image {image}{step}"));
         }
-        let missing = node.component.images().find(|image| self.images.contains_key(*image) && !self.is_there(image))?;
+        let missing =
+            node.component.images().find(|image| self.images.contains_key(*image) && !self.is_there(image))?;
         Some(format!("looks for image {missing}"))
     }
 

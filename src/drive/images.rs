@@ -170,7 +170,9 @@ impl Driver {
                     self.wake_at(at);
                     None
                 }
-                Some(ImageState::Missing) if self.image_is_needed(&reference) => self.has_bases(&reference).then_some(true),
+                Some(ImageState::Missing) if self.image_is_needed(&reference) => {
+                    self.has_bases(&reference).then_some(true)
+                }
                 Some(ImageState::Stale) if self.observed.is_some() => self.has_bases(&reference).then_some(true),
                 Some(ImageState::Obtaining { progress_at, .. }) => {
                     let limit = *progress_at + IMAGE_PATIENCE;
@@ -277,9 +279,7 @@ impl Driver {
         let by_component = |(name, node): (&ComponentName, &Node)| {
             let c = &node.component;
             let rebuilt = self.options.rebuild && c.build.is_some() && c.image == reference;
-            c.images().any(|image| image == reference)
-                && !self.is_held(name)
-                && (self.needs_container(node) || rebuilt)
+            c.images().any(|image| image == reference) && !self.is_held(name) && (self.needs_container(node) || rebuilt)
         };
         self.observed.is_some() && (self.selected().any(by_component) || self.is_base_of_needed(reference))
     }

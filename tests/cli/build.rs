@@ -95,6 +95,19 @@ fn an_image_is_built_once_and_again_when_asked_for() {
     // The same image comes out: its container stays.
     built.cluster.ok(&["up", "--build"]);
     assert_eq!(built.cluster.identities(), rebuilt);
+    built.cluster.ok(&["up", "--force-recreate"]).says(&["web   created"]);
+    assert_ne!(built.cluster.identities(), rebuilt);
+}
+
+#[test]
+fn an_image_that_is_not_there_is_not_built_when_that_is_not_wanted() {
+    let built = Built::of("one");
+    built.cluster.run(&["up", "--no-build"]).exits(1).says(&["the engine doesn't have it", "never pulled"]);
+    assert!(built.images().is_empty());
+    built.cluster.ok(&["build"]);
+    built.cluster.write("web/made", "two");
+    built.cluster.ok(&["up", "--no-build"]);
+    assert!(built.cluster.log("web").contains("/made: one"));
 }
 
 #[test]

@@ -78,6 +78,50 @@ fn the_plugin_builds_and_is_told_secrets_by_its_environment() {
     assert!(read("dockerfile").starts_with("FROM debian"));
 }
 
+/// Each when that which it is built from is there, whether its service runs or not.
+#[test]
+fn images_of_other_services_are_built_first() {
+    let script = format!(
+        "for word; do case $word in --tag=*) tag=${{word#--tag=}};; --build-context=*|--ssh=*) more=\"$more $word\";; esac; done; \
+         echo \"$tag$more\" >>said; docker tag {IMAGE} $tag"
+    );
+    let cluster = with_plugin(&script);
+    let inline = "context: ., dockerfile_inline: FROM base, additional_contexts";
+    let services = format!(
+        "services:\n  app: {{ build: {{ {inline}: {{ base: 'service:middle' }} }} }}\n  \
+         middle: {{ scale: 0, build: {{ {inline}: {{ base: 'service:lowest' }} }} }}\n  \
+         lowest: {{ profiles: [never], build: {{ context: ., dockerfile_inline: FROM scratch }} }}\n"
+    );
+    cluster.write("compose.yaml", &services);
+    let name = &cluster.name;
+    let expected = |more: &str| {
+        format!(
+            "{name}-lowest{more}\n{name}-middle --build-context=base=docker-image://{name}-lowest{more}\n\
+             {name}-app --build-context=base=docker-image://{name}-middle{more}\n"
+        )
+    };
+    let said = || std::fs::read_to_string(cluster.path().join("said")).unwrap();
+    let forget = || std::fs::remove_file(cluster.path().join("said")).unwrap();
+    let (dry, up) = (run(&cluster, &["up", "--dry-run"]), run(&cluster, &["up"]));
+    let by_up = said();
+    forget();
+    let again = run(&cluster, &["up", "--build"]);
+    let by_another = said();
+    forget();
+    let build = run(&cluster, &["build", "--ssh", "default", "app"]);
+    let by_build = said();
+    run(&cluster, &["down"]).exits(0);
+    for service in ["app", "middle", "lowest"] {
+        let (removed, answer) = Api::new().send("DELETE", &format!("/images/{name}-{service}"), "");
+        assert_eq!(removed, 200, "{answer}");
+    }
+    dry.exits(0).says(&[&format!("images to build: {name}-app, {name}-lowest, {name}-middle")]);
+    up.exits(0);
+    again.exits(0);
+    build.exits(0);
+    assert_eq!((by_up, by_another, by_build), (expected(""), expected(""), expected(" --ssh=default")));
+}
+
 #[test]
 fn what_the_plugin_says_of_a_failure_is_quoted() {
     let cluster = with_plugin("echo '#5 0.2 no compiler' >&2; echo 'ERROR: failed to solve: exit code: 3' >&2; exit 1");

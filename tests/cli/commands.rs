@@ -99,6 +99,11 @@ services:
     let said = ["-e", "A=1", "-u", "65534", "-w", "/tmp", "--index", "1"];
     let ran = cluster.run(&[&["exec"], &said[..], &["box", "sh", "-c", "echo $A; id -u; pwd"]].concat());
     assert_eq!((ran.code, ran.out.as_str()), (0, "1\n65534\n/tmp\n"), "{ran}");
+    let capabilities = |option: &[&str]| {
+        let inside: &[&str] = &["box", "grep", "CapEff", "/proc/self/status"];
+        cluster.ok(&[&["exec"], option, inside].concat()).out
+    };
+    assert!(capabilities(&["--privileged"]) > capabilities(&[]), "{}", capabilities(&["--privileged"]));
     cluster.run(&["exec", "--index", "2", "box", "true"]).exits(1).says(&["box number 2 doesn't run"]);
     let begun = cluster.ok(&["exec", "-d", "box", "sh", "-c", "sleep 0.1; touch /made"]);
     begun.within(Duration::from_secs(2));
@@ -138,6 +143,7 @@ fn logs_of_all_or_some_and_new_lines_as_they_come() {
     assert!(bare.contains("listening on") && !bare.contains("db |"), "{bare}");
     assert_eq!(cluster.ok(&["logs", "--until", "1h"]).all(), "");
     assert_eq!(cluster.ok(&["logs", "--since", "2100-01-01T00:00:00Z"]).all(), "");
+    assert_eq!(cluster.ok(&["logs", "--until", "2100-01-01T00:00:00Z"]).all(), all);
     cluster.run(&["logs", "--since", "noon"]).exits(2).says(&["neither a time such as"]);
 
     let mut follow = cluster.begin(&["logs", "-f"]);

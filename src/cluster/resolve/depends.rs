@@ -1,7 +1,6 @@
 //! What waits for what: gates, needs, and what cycles change about them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 
 use super::roster::Roster;
 use super::text::unknown;
@@ -171,8 +170,8 @@ fn add_to_label(label: &mut String, target: &ServiceName, dependency: &Dependenc
         Condition::Completed => "service_completed_successfully",
     };
     let comma = if label.is_empty() { "" } else { "," };
-    // A String takes everything.
-    _ = write!(label, "{comma}{target}:{condition}:{}", dependency.restart);
+    let restart = if dependency.restart { "true" } else { "false" };
+    label.extend([comma, target.as_str(), ":", condition, ":", restart]);
 }
 
 fn mark_awaited(project: &Project, waits: &mut BTreeMap<ServiceName, Waits>) {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::build::Context;
 use super::paths::{inside, is_of_client};
 use super::text::near_miss;
-use crate::cluster::{Mount, MountKind, Volume, VolumeOwner};
+use crate::cluster::{Mount, MountKind, MountOptions, Volume, VolumeOwner};
 use crate::compose::{self, Diagnostic, Diagnostics, Place, Project, Service, Spanned};
 use crate::names::{ClusterName, ServiceName, VolumeKey};
 
@@ -26,7 +26,8 @@ pub(super) fn resolve(
             continue;
         }
         if let Some(kind) = kind(context, mount, problems) {
-            let options = mount.options.clone();
+            let nocopy = matches!(mount.kind, compose::MountKind::Volume { source: None, nocopy: true });
+            let options = MountOptions { nocopy, ..mount.options.clone() };
             mounts.push(Mount { target: target.to_owned(), kind, read_only: mount.read_only, options });
         }
     }

@@ -25,10 +25,10 @@ struct Pool {
 impl Reader {
     /// A top-level network.
     pub(super) fn network(&mut self, key: &str, entry: &Entry) -> Option<Network> {
-        let mut network = Network {
+        let blank = |name: Option<String>, external: bool| Network {
             at: entry.key.clone(),
-            name: None,
-            external: false,
+            name,
+            external,
             driver: None,
             driver_opts: IndexMap::new(),
             internal: false,
@@ -38,6 +38,7 @@ impl Reader {
             gateway: None,
             ipam: Ipam::default(),
         };
+        let mut network = blank(None, false);
         if entry.value.is_null() {
             return Some(network);
         }
@@ -57,6 +58,7 @@ impl Reader {
         fields.finish(self, &[]);
         if network.external {
             self.check_external(entry, &format!("networks.{key}"));
+            return Some(blank(network.name, true));
         }
         Some(network)
     }

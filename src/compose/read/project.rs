@@ -127,12 +127,17 @@ impl Reader {
         (self.boolean(node, &path).unwrap_or_default(), name)
     }
 
-    /// What is made by somebody else can't be described here.
+    /// What is made by somebody else can't be described here. For a network, as in docker compose, that is only a warning:
+    /// files for production are laid over such ones.
     pub(super) fn check_external(&mut self, entry: &Entry, path: &str) {
         let Kind::Map(map) = &entry.value.kind else { return };
         for (key, other) in map {
             if !matches!(key.as_str(), "external" | "name") && !key.starts_with("x-") && !other.value.is_null() {
-                let diagnostic = Diagnostic::error(&other.key, format!("{path} is external and can't have {key}"));
+                let diagnostic = if path.starts_with("networks.") {
+                    Diagnostic::warning(&other.key, format!("{path} is external, so its {key} is ignored"))
+                } else {
+                    Diagnostic::error(&other.key, format!("{path} is external and can't have {key}"))
+                };
                 self.out.push(diagnostic.hint("only name goes with external: true"));
             }
         }

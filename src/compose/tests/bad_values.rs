@@ -148,7 +148,7 @@ fn values_out_of_range() {
     18 |   'b c': {}
        |   ^^^^^
 
-    error: networks.c is external and can't have driver
+    warning: networks.c is external, so its driver is ignored
       --> compose.yaml:19:24
        |
     19 |   c: { external: true, driver: bridge }

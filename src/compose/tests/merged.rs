@@ -153,3 +153,64 @@ mod associative {
         }
     }
 }
+
+#[test]
+fn an_empty_value_takes_away_what_may_be_without() {
+    let base =
+        "command: a\nentrypoint: b\nuser: u\nenvironment: { A: '1', B: '2' }\nlabels: [l=1]\nhealthcheck: { test: c }";
+    let over = "command:\nentrypoint:\nuser:\nenvironment: [A]\nlabels: { l: }\nhealthcheck: { test: }";
+    let web = merged(base, over);
+    assert_eq!((web.command, web.entrypoint, web.user), (None, None, text("u")));
+    assert_eq!((&web.environment["A"].value, &web.environment["B"].value), (&None, &text("2")));
+    assert_eq!((web.labels["l"].as_str(), web.healthcheck.unwrap().test), ("", None));
+}
+
+#[test]
+fn a_list_of_dependencies_means_what_it_says() {
+    let depends =
+        merged("depends_on: { b: { condition: service_healthy, restart: true } }", "depends_on: [b]").depends_on;
+    assert_eq!((depends["b"].condition, depends["b"].restart), (Condition::Started, true));
+}
+
+#[test]
+fn mounts_at_one_path_replace_each_other_however_it_is_written() {
+    assert_eq!(merged("volumes: ['./a:/x/']", "volumes: ['./b:/x']").mounts.len(), 1);
+}
+
+/// The project of a service and what two files say besides.
+fn project(base: &str, over: &str) -> Project {
+    let base = format!("services: {{ web: {{ image: i }} }}\n{base}");
+    load_texts(&[&base, over]).unwrap_or_else(|problems| panic!("{problems}")).project
+}
+
+#[test]
+fn later_subnets_stand_and_keep_what_was_said_of_them() {
+    let pools = |pools: &str| format!("networks: {{ n: {{ ipam: {{ config: [{{ {pools} }}] }} }} }}");
+    let merged = |over: &str| {
+        let network = project(&pools("subnet: 10.1.0.0/16, gateway: 10.1.0.9"), &pools(over)).networks["n"].clone();
+        (network.subnet.unwrap().value, network.gateway.map(|gateway| gateway.value.to_string()))
+    };
+    assert_eq!(merged("subnet: 10.1.0.0/16, ip_range: 10.1.1.0/24"), ("10.1.0.0/16".into(), text("10.1.0.9")));
+    assert_eq!(merged("subnet: 10.2.0.0/16"), ("10.2.0.0/16".into(), None));
+}
+
+#[test]
+fn a_config_comes_from_one_place() {
+    let merged = |over: &str| {
+        let config =
+            project("configs: { c: { file: ./f } }", &format!("configs: {{ c: {{ {over} }} }}")).configs["c"].clone();
+        matches!(config.origin, FileOrigin::File(path) if path.value == "./f")
+    };
+    assert!(merged("name: n") && !merged("content: x"));
+}
+
+#[test]
+fn an_external_network_s_other_keys_are_ignored() {
+    let over = "networks: { n: { external: true, name: theirs } }";
+    let text =
+        format!("services: {{ web: {{ image: i }} }}\n{}", "networks: { n: { driver: bridge, internal: true } }");
+    let loaded = load_texts(&[&text, over]).unwrap();
+    let network = &loaded.project.networks["n"];
+    assert!(network.external && network.driver.is_none() && !network.internal, "{network:?}");
+    assert!(loaded.warnings.to_string().contains("networks.n is external, so its driver is ignored"));
+}

@@ -19,6 +19,9 @@ use crate::engine::{EngineError, Progress, Result, Verb};
 
 /// A plugin that says nothing for so long has hung: a step that is under way is told again and again.
 const SILENCE: Duration = Duration::from_secs(15 * 60);
+/// What the engine's own reader of Dockerfiles doesn't know, a newer one does, which it can get from a registry.
+const TOO_OLD: &str = "; this engine's builder is too old for that: begin the Dockerfile with the line \"# \
+                       syntax=docker/dockerfile:1\", or use an engine of version 23 or newer";
 /// A longer line is shown in pieces.
 const LONGEST_LINE: u64 = 64 * 1024;
 /// Where Docker's client looks for its plugins besides the user's own folder.
@@ -129,7 +132,9 @@ impl Running {
         }
         let message =
             self.said.error.take().or(self.said.last.take()).unwrap_or_else(|| "it gives no reason".to_owned());
-        Err(explain(self.verb.clone(), Error::DockerStreamError { error: format!("{message} (buildx: {status})") }))
+        let old = if message.contains("unsupported frontend capability") { TOO_OLD } else { "" };
+        let error = format!("{message} (buildx: {status}){old}");
+        Err(explain(self.verb.clone(), Error::DockerStreamError { error }))
     }
 
     /// A line of its output; None at the end.

@@ -52,7 +52,7 @@ fn add(all: &mut Mounts, mount: &Mount, request: &CreateContainer, api: ApiVersi
             all.mounts.push(mount);
         }
         MountKind::Anonymous => {
-            let mut mount = volume(target, request.carried_volumes.get(target), false, *read_only);
+            let mut mount = volume(target, request.carried_volumes.get(target), options.nocopy, *read_only);
             with_volume_options(&mut mount, options, api)?;
             all.mounts.push(mount);
         }
@@ -308,7 +308,10 @@ mod tests {
         request.volumes.insert("data".into(), data(&[("ours", "yes")]));
         request.spec.mounts = vec![
             mount("/anon", MountKind::Anonymous),
-            mount("/fresh", MountKind::Anonymous),
+            Mount {
+                options: MountOptions { nocopy: true, ..Default::default() },
+                ..mount("/fresh", MountKind::Anonymous)
+            },
             mount("/data", MountKind::Volume { key, nocopy: true }),
         ];
         request.carried_volumes = [("/anon", "v1"), ("/image", "v2"), ("/data", "v3")]
@@ -319,6 +322,7 @@ mod tests {
             all.mounts.iter().map(|m| (m.target.as_deref().unwrap(), m.source.as_deref().unwrap_or(""))).collect();
         assert_eq!(pairs, [("/anon", "v1"), ("/fresh", ""), ("/data", "shop_data"), ("/image", "v2")]);
         assert_eq!(carried(&request), ["v1", "v2"]);
+        assert_eq!(all.mounts[1].volume_options.as_ref().unwrap().no_copy, Some(true));
         let options = all.mounts[2].volume_options.as_ref().unwrap();
         assert_eq!(options.no_copy, Some(true));
         assert_eq!(options.labels.as_ref().unwrap()["ours"], "yes", "it is made again with our labels");

@@ -133,6 +133,7 @@ services:
     volumes:
       - data:/data:ro
       - /anonymous
+      - { type: volume, target: /empty, volume: { nocopy: true } }
       - ./made:/made
       - ~/mine:/mine/
       - { type: volume, source: shared, target: /shared, volume: { nocopy: true } }
@@ -146,7 +147,8 @@ volumes:
     let mount = |target: &str| spec.mounts.iter().find(|mount| mount.target == target).unwrap();
     assert_eq!(mount("/data").kind, MountKind::Volume { key: "data".parse().unwrap(), nocopy: false });
     assert!(mount("/data").read_only);
-    assert_eq!(mount("/anonymous").kind, MountKind::Anonymous);
+    assert_eq!((&mount("/anonymous").kind, mount("/anonymous").options.nocopy), (&MountKind::Anonymous, false));
+    assert_eq!((&mount("/empty").kind, mount("/empty").options.nocopy), (&MountKind::Anonymous, true));
     assert_eq!(mount("/made").kind, MountKind::Bind { source: "/demo/made".into(), create: true });
     assert_eq!(mount("/mine").kind, MountKind::Bind { source: "/home/me/mine".into(), create: true });
     assert!(matches!(mount("/scratch").kind, MountKind::Tmpfs { size: Some(1_048_576), .. }));
