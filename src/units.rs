@@ -17,7 +17,7 @@ pub struct UnitError {
     pub example: &'static str,
 }
 
-/// Parses a duration in Compose's (Go's) notation: `1h5m30s20ms`, fractions allowed, units `us`, `ms`, `s`, `m`, `h`.
+/// Parses a duration in Compose's notation: `1d1h5m30s20ms`, fractions allowed, units `us`, `ms`, `s`, `m`, `h`, `d`, `w`.
 /// A bare `0` is zero.
 ///
 /// # Errors
@@ -44,6 +44,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
             "s" => 1.0,
             "m" => 60.0,
             "h" => 3600.0,
+            "d" => 24.0 * 3600.0,
+            "w" => 7.0 * 24.0 * 3600.0,
             _ => return Err(error()),
         };
         rest = &rest[end..];

@@ -128,10 +128,7 @@ fn merge_at(base: &mut Node, mut over: Node, path: &mut Vec<String>) {
         }
         Rule::Pairs => [&mut *base, &mut over].into_iter().for_each(|node| list_to_map(node, true)),
         Rule::Names => [&mut *base, &mut over].into_iter().for_each(|node| list_to_map(node, false)),
-        Rule::Dependencies => {
-            list_to_map(base, false);
-            list_to_dependencies(&mut over);
-        }
+        Rule::Dependencies => [&mut *base, &mut over].into_iter().for_each(list_to_dependencies),
         Rule::Origin => forget_origin(base, &over),
         Rule::Texts | Rule::EnvFiles => [&mut *base, &mut over].into_iter().for_each(text_to_list),
         Rule::Hosts => [&mut *base, &mut over].into_iter().for_each(map_to_list),

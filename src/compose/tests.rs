@@ -375,3 +375,18 @@ proptest! {
         let _ = load_texts(&[&text]).map_err(|problems| problems.to_string());
     }
 }
+
+/// What says nothing to docker compose.
+#[test]
+fn zeros_that_leave_it_to_the_image_or_the_engine() {
+    let web = service("mem_swappiness: -1\nhealthcheck: { test: [], interval: 0s, timeout: 0s, retries: 0 }");
+    let check = web.healthcheck.unwrap();
+    assert_eq!(
+        (check.test, check.disabled, check.interval, check.timeout, check.retries),
+        (None, false, None, None, None)
+    );
+    assert_eq!(web.settings.mem_swappiness, None);
+    let devices = service("devices: ['/dev/a::r']").settings.devices;
+    assert_eq!((devices[0].target.as_str(), devices[0].permissions.as_str()), ("/dev/a", "r"));
+    assert_eq!(service("stop_grace_period: 1d2h").stop_grace_period, Some(Duration::from_secs(26 * 3600)));
+}

@@ -17,8 +17,8 @@ pub(super) fn formed(node: &Node, shape: Shape) -> Option<Node> {
         Shape::Any => Some(sorted(node)),
         Shape::Text => Some(node.as_text().map_or_else(|| sorted(node), |text| Node::text(at, text))),
         Shape::Bool => Some(scalar(node, |text| match text.to_ascii_lowercase().as_str() {
-            "true" => Some("true".to_owned()),
-            "false" => Some("false".to_owned()),
+            "true" | "yes" | "on" | "y" => Some("true".to_owned()),
+            "false" | "no" | "off" | "n" => Some("false".to_owned()),
             _ => None,
         })),
         Shape::Flag => formed(node, Shape::Bool).filter(|flag| flag.as_text() != Some("false")),

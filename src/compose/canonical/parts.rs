@@ -152,7 +152,7 @@ pub(super) fn device(node: &Node) -> Node {
         Some(written) => {
             let mut parts = at_colons(written).into_iter();
             let source = parts.next().and_then(|part| text(node, part));
-            let target = parts.next().and_then(|part| text(node, part));
+            let target = parts.next().filter(|part| !part.is_empty()).and_then(|part| text(node, part));
             mapping(
                 node,
                 [("source", source), ("target", target), ("permissions", parts.next().and_then(|p| text(node, p)))],
@@ -214,7 +214,6 @@ pub(super) fn mount(node: &Node) -> Node {
             ("source", source.and_then(|source| text(node, source))),
             ("target", text(node, target.trim_end_matches('/'))),
             ("read_only", has("ro").then(|| plain(node, "true")).flatten()),
-            ("consistency", one_of(&["cached", "delegated", "consistent"])),
             ("bind", is_bind.then_some(bind)),
             ("volume", (!is_bind).then_some(volume)),
         ],

@@ -60,13 +60,13 @@ const GPUS: Shape = Fields(&[
 ]);
 const ULIMIT: Shape = Long(parts::ulimit, &Fields(&[("soft", Int), ("hard", Int)]));
 const FILE: Shape = Fields(&[("source", Text), ("target", Text), ("uid", Text), ("gid", Text), ("mode", Mode)]);
-const HOOKS: Shape = List(&Fields(&[
+const HOOK: Shape = Fields(&[
     ("command", Long(parts::words, &TEXTS)),
     ("user", Text),
     ("privileged", Flag),
     ("working_dir", Text),
     ("environment", Pairs),
-]));
+]);
 const WEIGHTS: Shape = List(&Fields(&[("path", Text), ("weight", Int)]));
 const RATES: Shape = List(&Fields(&[("path", Text), ("rate", Size)]));
 
@@ -169,7 +169,7 @@ pub(in crate::compose) const SERVICE: &[Field] = &[
                 ("path", Text),
                 ("action", Text),
                 ("target", Text),
-                ("exec", Any),
+                ("exec", HOOK),
                 ("include", TEXTS),
                 ("ignore", TEXTS),
                 ("initial_sync", Flag),
@@ -297,8 +297,8 @@ pub(in crate::compose) const SERVICE: &[Field] = &[
     ("volumes", List(&Long(parts::mount, &Fields(MOUNT)))),
     ("volumes_from", TEXTS),
     ("working_dir", Text),
-    ("post_start", HOOKS),
-    ("pre_stop", HOOKS),
+    ("post_start", List(&HOOK)),
+    ("pre_stop", List(&HOOK)),
 ];
 
 const IPAM: Shape = Fields(&[

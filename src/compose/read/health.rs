@@ -7,6 +7,7 @@ use super::super::node::{Kind, Node};
 use super::super::raw_parts::{Condition, Dependency, Healthcheck, Test};
 use super::fields::{Fields, Reader};
 use crate::names::ServiceName;
+use crate::units::parse_duration;
 
 impl Reader {
     pub(super) fn healthcheck(&mut self, node: &Node, path: &str) -> Option<Healthcheck> {
@@ -17,11 +18,14 @@ impl Reader {
             at: node.at.clone(),
             disabled: disable || test == Some(None),
             test: test.flatten().filter(|_| !disable),
-            interval: fields.read(self, "interval", Self::positive_duration),
-            timeout: fields.read(self, "timeout", Self::positive_duration),
-            retries: fields.read(self, "retries", |reader, node, path| reader.integer(node, path, 1, 1_000_000)),
+            interval: fields.read(self, "interval", Self::duration_or_zero),
+            timeout: fields.read(self, "timeout", Self::duration_or_zero),
+            // Nothing is what the engine takes for nothing said.
+            retries: fields
+                .read(self, "retries", |reader, node, path| reader.integer(node, path, 0, 1_000_000))
+                .filter(|retries| *retries > 0),
             start_period: fields.read(self, "start_period", Self::duration),
-            start_interval: fields.read(self, "start_interval", Self::positive_duration),
+            start_interval: fields.read(self, "start_interval", Self::duration_or_zero),
         };
         fields.finish(self, &[]);
         Some(check)
@@ -37,7 +41,13 @@ impl Reader {
         Some(duration)
     }
 
-    /// `Some(None)` for the test `NONE`.
+    /// The same, of which zero says nothing.
+    fn duration_or_zero(&mut self, node: &Node, path: &str) -> Option<std::time::Duration> {
+        let is_zero = node.as_text().and_then(|text| parse_duration(text).ok()).is_some_and(|zero| zero.is_zero());
+        if is_zero { None } else { self.positive_duration(node, path) }
+    }
+
+    /// `Some(None)` for the test `NONE`; None for an empty list, which leaves it to the image.
     fn health_test(&mut self, node: &Node, path: &str) -> Option<Option<Test>> {
         if let Kind::Scalar(_) = &node.kind {
             return self.filled(node, path).map(|line| Some(Test::Shell(line)));
@@ -45,6 +55,9 @@ impl Reader {
         let before = self.out.len();
         let words = self.strings(node, path);
         if self.out.len() > before {
+            return None;
+        }
+        if words.is_empty() {
             return None;
         }
         let problem = match words.split_first().map(|(kind, rest)| (kind.as_str(), rest)) {

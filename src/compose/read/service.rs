@@ -13,6 +13,7 @@ use super::super::raw_parts::{Condition, Dependency, Restart, Ulimit};
 use super::super::settings::Hook;
 use super::fields::{Fields, Reader};
 use crate::names::ServiceName;
+use crate::units::parse_duration;
 
 /// Keys that the Compose specification has for services and that aren't read yet.
 const UNSUPPORTED: &[&str] = &["credential_spec", "models", "provider", "use_api_socket"];
@@ -37,7 +38,8 @@ impl Reader {
         service.convoke = fields.read_or_default(self, "x-convoke", Self::service_convoke);
         let namespace_at = ["pid", "ipc"].into_iter().find_map(|key| Some(fields.entry(key)?.value.at.clone()));
         add_implied_dependencies(&mut service, namespace_at);
-        let sourceless = fields.take("image").is_none() && fields.take("build").is_none();
+        let is_given = |key: &str| node.get(key).is_some_and(|value| !value.is_null());
+        let sourceless = !["image", "build", "provider"].into_iter().any(is_given);
         // An unknown key may be a mistyped `image`.
         if !fields.finish(self, UNSUPPORTED) && sourceless && !is_incomplete {
             let diagnostic = Diagnostic::error(at, format!("service {name:?} has neither an image nor a build"));
@@ -233,7 +235,10 @@ impl Reader {
             "daily" => Some(PullPolicy::Every(DAY)),
             "weekly" => Some(PullPolicy::Every(7 * DAY)),
             other => {
-                let every = other.strip_prefix("every_").and_then(weeks_and_days);
+                let every = other
+                    .strip_prefix("every_")
+                    .and_then(|every| parse_duration(every).ok())
+                    .filter(|every| !every.is_zero());
                 if every.is_none() {
                     let diagnostic = Diagnostic::error(&node.at, format!("{path}: {text:?} is not a pull policy"));
                     let hint = "there are always, missing, never, build, daily, weekly and every_12h";
@@ -324,17 +329,3 @@ fn add_implied_dependencies(service: &mut Service, namespace_at: Option<Place>) 
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// A duration that may also have weeks and days: `1w2d12h`.
-fn weeks_and_days(text: &str) -> Option<Duration> {
-    let mut rest = text;
-    let mut sum = Duration::ZERO;
-    for (unit, length) in [('w', 7 * DAY), ('d', DAY)] {
-        if let Some((count, after)) = rest.split_once(unit) {
-            sum = sum.checked_add(length.checked_mul(count.parse().ok()?)?)?;
-            rest = after;
-        }
-    }
-    let more = if rest.is_empty() { Duration::ZERO } else { crate::units::parse_duration(rest).ok()? };
-    sum.checked_add(more).filter(|sum| !sum.is_zero())
-}

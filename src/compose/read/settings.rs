@@ -70,7 +70,9 @@ impl Reader {
         settings.mem_reservation = fields.read(self, "mem_reservation", Self::signed_size);
         settings.memswap_limit = fields.read(self, "memswap_limit", Self::signed_size);
         settings.mem_swappiness =
-            fields.read(self, "mem_swappiness", |reader, node, path| reader.integer(node, path, 0, 100));
+            fields.read(self, "mem_swappiness", |reader, node, path| reader.integer(node, path, -1, 100));
+        // -1 leaves it to the engine.
+        settings.mem_swappiness = settings.mem_swappiness.filter(|percent| *percent >= 0);
         settings.oom_kill_disable = fields.read(self, "oom_kill_disable", Self::boolean).unwrap_or_default();
         settings.oom_score_adj =
             fields.read(self, "oom_score_adj", |reader, node, path| reader.integer(node, path, -1000, 1000));
@@ -260,7 +262,7 @@ impl Reader {
         } else {
             let text = self.filled(node, path)?;
             let mut parts = text.splitn(3, ':').map(str::to_owned);
-            (parts.next(), parts.next(), parts.next())
+            (parts.next(), parts.next().filter(|target| !target.is_empty()), parts.next())
         };
         let Some(source) = source else {
             self.out.error(&node.at, format!("{path} has no source"));

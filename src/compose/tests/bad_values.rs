@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn values_out_of_range() {
-    insta::assert_snapshot!(said("services:\n  web:\n    image: i\n    ports: ['70000:80', 'x', '8000-8002:8-9', {target: 0, published: 99999}, {published: 80}]\n    expose: [0]\n    scale: -1\n    shm_size: big\n    stop_grace_period: 5 minutes\n    restart: sometimes\n    healthcheck: { interval: 0s, retries: 0, timeout: fast, test: [pg_isready] }\n    networks: { a: { ipv4_address: 300.1.1.1 } }\n    extra_hosts: [nothing, 'a=b']\n    pull_policy: hourly\n    container_name: a/b\n    command: \"it's\"\nnetworks:\n  a: { ipam: { config: [{ subnet: 10.0.0.1/24 }] } }\n  'b c': {}\n  c: { external: true, driver: bridge }\n"), @r#"
+    insta::assert_snapshot!(said("services:\n  web:\n    image: i\n    ports: ['70000:80', 'x', '8000-8002:8-9', {target: 0, published: 99999}, {published: 80}]\n    expose: [0]\n    scale: -1\n    shm_size: big\n    stop_grace_period: 5 minutes\n    restart: sometimes\n    healthcheck: { interval: 1us, retries: -1, timeout: fast, test: [pg_isready] }\n    networks: { a: { ipv4_address: 300.1.1.1 } }\n    extra_hosts: [nothing, 'a=b']\n    pull_policy: hourly\n    container_name: a/b\n    command: \"it's\"\nnetworks:\n  a: { ipam: { config: [{ subnet: 10.0.0.1/24 }] } }\n  'b c': {}\n  c: { external: true, driver: bridge }\n"), @r#"
     error: services.web.ports[0]: port 70000 is out of range; ports go from 1 to 65535
      --> compose.yaml:4:13
       |
@@ -76,26 +76,26 @@ fn values_out_of_range() {
     error: services.web.healthcheck.interval must be at least 1ms
       --> compose.yaml:10:30
        |
-    10 |     healthcheck: { interval: 0s, retries: 0, timeout: fast, test: [pg_isready] }
-       |                              ^^
+    10 |     healthcheck: { interval: 1us, retries: -1, timeout: fast, test: [pg_isready] }
+       |                              ^^^
 
-    error: services.web.healthcheck.retries must be from 1 to 1000000, but it is 0
-      --> compose.yaml:10:43
+    error: services.web.healthcheck.retries must be from 0 to 1000000, but it is -1
+      --> compose.yaml:10:44
        |
-    10 |     healthcheck: { interval: 0s, retries: 0, timeout: fast, test: [pg_isready] }
-       |                                           ^
+    10 |     healthcheck: { interval: 1us, retries: -1, timeout: fast, test: [pg_isready] }
+       |                                            ^^
 
     error: services.web.healthcheck.timeout: "fast" is not a duration; write it like 30s, 1m30s or 500ms
-      --> compose.yaml:10:55
+      --> compose.yaml:10:57
        |
-    10 |     healthcheck: { interval: 0s, retries: 0, timeout: fast, test: [pg_isready] }
-       |                                                       ^^^^
+    10 |     healthcheck: { interval: 1us, retries: -1, timeout: fast, test: [pg_isready] }
+       |                                                         ^^^^
 
     error: services.web.healthcheck.test must begin with CMD, CMD-SHELL or NONE
-      --> compose.yaml:10:67
+      --> compose.yaml:10:69
        |
-    10 |     healthcheck: { interval: 0s, retries: 0, timeout: fast, test: [pg_isready] }
-       |                                                                   ^
+    10 |     healthcheck: { interval: 1us, retries: -1, timeout: fast, test: [pg_isready] }
+       |                                                                     ^
        = help: write a string for a shell line, or ["CMD", "program", "argument"]
 
     error: services.web.networks.a.ipv4_address must be an IPv4 address, but it is "300.1.1.1"
