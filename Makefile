@@ -40,7 +40,7 @@ test-faults: setup images ## Restart Neon's storage plane with every two faults 
 soak: setup images ## The proofs of docs/reliability.md with their full counts, and mutation testing (hours); PARTS="killed overlap" picks some
 	@scripts/soak.sh $(PARTS)
 
-test-engines: setup ## Run tests on engines of their own: a newer one, and one that goes away (root, Debian)
+test-engines: setup ## Run tests on engines of their own: newer ones (26.1, 28.5), and one that goes away (root, Debian)
 	@scripts/test-engines.sh
 
 lint: setup ## Check format, lints, documentation, shell scripts and dependencies

@@ -16,12 +16,14 @@ root=${CONVOKE_ENGINES:-$(dirname "$here")/target/engines}/${suite:?}
 make_root() {
   [[ ! -e $root/usr/sbin/dockerd ]] || return 0
   need mmdebstrap mmdebstrap
+  # The engine lists a container's processes with ps.
   say "making the root of Debian $suite with docker.io, docker-buildx and docker-compose"
   mkdir -p "$(dirname "$root")"
   local new mirror; new=$(mktemp --directory "$root.XXXX")
   mirror=$(debian_mirror)
   # A mirror that lags behind is no danger to tests.
-  mmdebstrap --quiet --mode=root --variant=minbase --include=docker.io,docker-buildx,docker-compose,iptables,ca-certificates \
+  mmdebstrap --quiet --mode=root --variant=minbase \
+    --include=docker.io,docker-buildx,docker-compose,iptables,ca-certificates,procps \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --aptopt='Acquire::Check-Valid-Until "false"' \
     "$suite" "$new" ${mirror:+"deb $mirror $suite main"} >&2

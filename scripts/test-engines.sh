@@ -1,7 +1,7 @@
 #!/bin/bash
-# Tests on engines of their own: what convoke asks of an engine, on a newer one than the machine's; and what it does
-# when its engine is restarted, ends or crashes, which no test may do to the machine's.
-# usage: test-engines.sh [26] [outage]     (both, if none is named)
+# Tests on engines of their own: what convoke asks of an engine, on newer ones than the machine's (26.1 and 28.5); and
+# what it does when its engine is restarted, ends or crashes, which no test may do to the machine's.
+# usage: test-engines.sh [26] [28] [outage]     (all, if none is named)
 #        test-engines.sh contract          the first and shortest part of 26, which is in `make test` too
 #        test-engines.sh killed|restarts   one test alone, at KILLS or RESTARTS moments: parts of `make soak`
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -10,21 +10,27 @@ source "$here/lib.sh"
 cd "$here/.."
 need ps procps
 
-# The process's number keeps two runs apart.
-newer=t26-$$
-outage=out-$$
-trap '"$here/engine-26.sh" remove "$newer"; "$here/engine-private.sh" remove "$outage"' EXIT
-trap 'exit 130' INT TERM
-
-# start SCRIPT NAME: starts an engine with the test image on it; sets `host` and `netns`.
+# start SCRIPT: starts an engine with the test image on it, in place of the one before; sets `host`, `netns`, and `own` to
+# its script and name.
+own=()
 start() {
   local reached
-  reached=$("$here/$1" start "$2")
+  remove
+  # The process's number keeps two runs apart.
+  own=("$1" "t-$$")
+  reached=$("$here/$1" start "${own[1]}")
   host=$(sed -n 's/^DOCKER_HOST=//p' <<<"$reached")
   netns=$(sed -n 's/^NETNS=//p' <<<"$reached")
   say "engine $(DOCKER_HOST=$host engine GET /version | sed 's/.*"Version":"\([^"]*\)","ApiVersion":"\([^"]*\)".*/\1, API \2/')"
   DOCKER_HOST=$host "$here/images.sh" probe-target
 }
+
+remove() {
+  if ((${#own[@]})); then "$here/${own[0]}" remove "${own[1]}"; fi
+  own=()
+}
+trap remove EXIT
+trap 'exit 130' INT TERM
 
 # tests TARGET [FILTER] [VARIABLE=VALUE…]: runs them where the engine's containers can be reached.
 tests() {
@@ -39,36 +45,43 @@ tests() {
     "${runner[@]}" --locked --offline --test "$target" ${filter:+"$filter"}
 }
 
+# ending [FILTER] [VARIABLE=VALUE…]: tests that end their engine.
+ending() {
+  local filter=${1:-}; shift || true
+  tests engines "$filter" RUST_TEST_THREADS=1 CONVOKE_OWN_ENGINE="${own[*]}" "$@"
+}
+
 on_contract() {
-  start engine-26.sh "$newer"
+  start engine-26.sh
   tests contract on_docker
 }
 
-on_26() {
-  on_contract
+newer() {
+  start "$1"
+  tests contract on_docker
   tests docker_engine
   tests cli start::
-  tests engines killed:: RUST_TEST_THREADS=1 CONVOKE_OWN_ENGINE="engine-26.sh $newer"
+  ending killed::
 }
+on_26() { newer engine-26.sh; }
+on_28() { newer engine-28.sh; }
 
 on_outage() {
-  start engine-private.sh "$outage"
-  tests engines '' RUST_TEST_THREADS=1 CONVOKE_OWN_ENGINE="engine-private.sh $outage"
+  start engine-private.sh
+  ending
 }
 
 on_killed() {
-  start engine-private.sh "$outage"
-  tests engines killed:: RUST_TEST_THREADS=1 CONVOKE_OWN_ENGINE="engine-private.sh $outage" CONVOKE_KILLS="$KILLS" \
-    NEXTEST_PROFILE=soak
+  start engine-private.sh
+  ending killed:: CONVOKE_KILLS="$KILLS" NEXTEST_PROFILE=soak
 }
 
 on_restarts() {
-  start engine-private.sh "$outage"
-  tests engines restarted_at_any_moment RUST_TEST_THREADS=1 CONVOKE_OWN_ENGINE="engine-private.sh $outage" \
-    CONVOKE_RESTARTS="$RESTARTS" NEXTEST_PROFILE=soak
+  start engine-private.sh
+  ending restarted_at_any_moment CONVOKE_RESTARTS="$RESTARTS" NEXTEST_PROFILE=soak
 }
 
-if [[ $# == 0 ]]; then set -- 26 outage; fi
+if [[ $# == 0 ]]; then set -- 26 28 outage; fi
 case $* in
   killed | restarts) export KILLS=${KILLS:-20} RESTARTS=${RESTARTS:-2} ;;
   *) cargo build --locked --tests --bins ;;
@@ -76,7 +89,7 @@ esac
 if [[ $* != contract ]]; then cargo build --locked --test engines; fi
 for part in "$@"; do
   case $part in
-    26 | outage | contract | killed | restarts) "on_$part" ;;
-    *) die "usage: $0 [26] [outage] | contract | killed | restarts" ;;
+    26 | 28 | outage | contract | killed | restarts) "on_$part" ;;
+    *) die "usage: $0 [26] [28] [outage] | contract | killed | restarts" ;;
   esac
 done

@@ -287,7 +287,8 @@ async fn connections_to_nobody_fail_fast_on_every_network() {
             let line = log.lines().find(|line| line.contains(&format!("failed {peer}"))).unwrap();
             let words: Vec<&str> = line.split(' ').collect();
             let at = words.iter().position(|word| *word == "in").unwrap();
-            assert!(words[at + 1].parse::<u64>().unwrap() <= 300 && line.contains("No route"), "{line}");
+            // 3 s without the settings. With them 0.17 s, and once in a hundred runs a second more: the first answer was lost.
+            assert!(words[at + 1].parse::<u64>().unwrap() < 2000 && line.contains("No route"), "{line}");
         }
         let seen = cx.engine.inspect(&id).await.unwrap().unwrap();
         assert_eq!(seen.networks.len(), 2);

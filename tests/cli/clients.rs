@@ -50,7 +50,8 @@ fn one_that_asks_dns_only_is_ready_all_the_same_once_its_peer_runs() {
     let address = cluster.address("late", 0).replace(":0", "");
     let (first, rest) = told(&cluster);
     assert!(!first.contains(&address), "DNS tells of what runs: {first}");
-    assert!(first.contains("NXDOMAIN"), "{first}");
+    // The latter from an engine that reaches no other server.
+    assert!(first.contains("NXDOMAIN") || first.contains("SERVFAIL"), "{first}");
     assert!(rest.contains(&format!("Address: {address}")), "{rest}");
 
     // Again without its peer: what DNS says changes with it, what the hosts file says doesn't.

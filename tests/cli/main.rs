@@ -31,6 +31,7 @@ mod habits;
 mod interop;
 mod interruption;
 mod neon;
+mod newer_engines;
 mod one_off;
 mod output;
 mod overlap;
