@@ -260,7 +260,7 @@ impl Driver {
                 match subnet {
                     Some(_) if matches!(state.pick, Pick::Again(_)) => state.pick = Pick::GivenUp,
                     Some(subnet) if network.subnet.is_none() => state.refused.push(subnet),
-                    _ => return self.fail_run(error.to_string(), subnet_hint(&network), Outcome::Failed),
+                    _ => return self.fail_run(error.to_string(), subnet_hint(&network, &error), Outcome::Failed),
                 }
                 state.engine_picks = state.pick == Pick::GivenUp || state.refused.len() >= 32;
                 self.observe_again = true;
@@ -276,7 +276,7 @@ impl Driver {
                 self.note_trouble(&error);
                 self.observe_again = true;
             }
-            Err(error) => self.fail_run(error.to_string(), subnet_hint(&network), Outcome::Failed),
+            Err(error) => self.fail_run(error.to_string(), subnet_hint(&network, &error), Outcome::Failed),
         }
     }
 
@@ -360,7 +360,10 @@ fn find_network<'a>(
     (found, of_name.into_iter().filter(is_twin))
 }
 
-fn subnet_hint(network: &Network) -> Option<String> {
+fn subnet_hint(network: &Network, error: &EngineError) -> Option<String> {
+    if !matches!(error.kind, ErrorKind::PoolOverlaps | ErrorKind::PoolExhausted) {
+        return None;
+    }
     match &network.subnet {
         Some(subnet) => Some(format!("{subnet} is in use: give network {} another subnet", network.key)),
         None => Some("unused networks are removed by `docker network prune`".into()),

@@ -69,6 +69,10 @@ impl Reader {
         let read_only = fields.read(self, "read_only", Self::boolean).unwrap_or_default();
         let mut options = MountOptions::default();
         let create = fields.read(self, "bind", |reader, node, path| reader.bind_options(node, path, &mut options));
+        if !read_only && matches!(options.recursive, Some(Recursive::Writable | Recursive::Readonly)) {
+            let message = format!("{path}.bind.recursive says how a mount is read-only, and this one isn't");
+            self.out.push(Diagnostic::error(&node.at, message).hint("add read_only: true"));
+        }
         let nocopy = fields.read(self, "volume", |reader, node, path| reader.volume_options(node, path, &mut options));
         let tmpfs = fields.read(self, "tmpfs", Self::tmpfs_options);
         if let Some(image) = fields.take("image") {

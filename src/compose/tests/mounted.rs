@@ -8,8 +8,7 @@ fn options(mount: &str) -> MountOptions {
 
 #[test]
 fn options_of_mounts() {
-    let long =
-        "{ type: bind, source: ./a, target: /a, bind: { selinux: z, propagation: rslave, recursive: readonly } }";
+    let long = "{ type: bind, source: ./a, target: /a, read_only: true, bind: { selinux: z, propagation: rslave, recursive: readonly } }";
     let long = options(long);
     assert_eq!((long.selinux.as_deref(), long.propagation.as_deref()), (Some("z"), Some("rslave")));
     assert_eq!(long.recursive, Some(Recursive::Readonly));
@@ -32,6 +31,7 @@ fn options_that_mean_nothing() {
     assert!(bind("selinux: x").contains("bind.selinux can't be \"x\""));
     assert!(bind("propagation: up").contains("there are private, rprivate, shared"));
     assert!(bind("recursive: maybe").contains("there are enabled, disabled, writable, readonly"));
+    assert!(bind("recursive: readonly").contains("bind.recursive says how a mount is read-only, and this one isn't"));
     assert!(said("'d:/a:Z'").contains("warning: the SELinux option \"Z\" of a volume is ignored"));
     assert!(said("'d:/a:rshared'").contains("\"rshared\" is for paths of the host, and this is a volume"));
     let volume =

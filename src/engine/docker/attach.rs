@@ -76,16 +76,12 @@ fn driver_opts(attach: &Attach, api: ApiVersion) -> Option<HashMap<String, Strin
 pub(super) fn check(attach: &Attach, api: ApiVersion) -> Result<(), String> {
     let said = &attach.settings;
     let wanted = [
-        ("mac_address", said.mac_address.is_some(), ApiVersion::MANY_NETWORKS, "1.44"),
-        ("gw_priority", said.gw_priority.is_some(), ApiVersion::new(1, 48), "1.48"),
-        ("interface_name", said.interface_name.is_some(), ApiVersion::new(1, 49), "1.49"),
+        ("mac_address", said.mac_address.is_some(), ApiVersion::MANY_NETWORKS),
+        ("gw_priority", said.gw_priority.is_some(), ApiVersion::IMAGE_MOUNTS),
+        ("interface_name", said.interface_name.is_some(), ApiVersion::INTERFACE_NAMES),
     ];
-    match wanted.into_iter().find(|(_, is_said, needed, _)| *is_said && api < *needed) {
-        Some((key, _, _, needed)) => {
-            Err(format!("{key} on network {} needs an engine of API {needed} or newer", attach.key))
-        }
-        None => Ok(()),
-    }
+    let mut said = wanted.into_iter().filter(|(_, is_said, _)| *is_said);
+    said.try_for_each(|(key, _, least)| api.require(least, &format!("{key} on network {} needs", attach.key)))
 }
 
 /// The attachment of a container, with the names that it has for others, and its hardware address on the first network.

@@ -42,21 +42,35 @@ impl ApiVersion {
     pub const OLDEST: Self = Self::new(1, 41);
     /// From here on a bind mount can ask for its source to be made.
     pub(super) const MAKES_MOUNT_SOURCES: Self = Self::new(1, 42);
+    /// From here on a container takes annotations.
+    pub(super) const ANNOTATIONS: Self = Self::new(1, 43);
     /// From here on a create call takes several networks, and a health check a start interval.
     pub(super) const MANY_NETWORKS: Self = Self::new(1, 44);
     /// From here on mounts below a mounted path can be made read-only with it, or not.
     pub(super) const RECURSIVE_MOUNTS: Self = Self::new(1, 44);
     /// From here on a part of a volume can be mounted.
     pub(super) const VOLUME_SUBPATHS: Self = Self::new(1, 45);
-    /// From here on images can be mounted.
-    pub(super) const IMAGE_MOUNTS: Self = Self::new(1, 48);
     /// From here on an endpoint takes kernel parameters, and the container's own may not name interfaces.
     pub(super) const ENDPOINT_SYSCTLS: Self = Self::new(1, 46);
+    /// From here on a network can do without IPv4.
+    pub(super) const WITHOUT_IPV4: Self = Self::new(1, 47);
+    /// From here on images can be mounted, and an endpoint can say how much it is wanted as the way out.
+    pub(super) const IMAGE_MOUNTS: Self = Self::new(1, 48);
+    /// From here on an endpoint can name its interface.
+    pub(super) const INTERFACE_NAMES: Self = Self::new(1, 49);
 
     /// A version by its two parts.
     #[must_use]
     pub const fn new(major: u32, minor: u32) -> Self {
         Self { major, minor }
+    }
+
+    /// What an older engine would leave out without a word is refused by name.
+    pub(super) fn require(self, least: Self, what: &str) -> std::result::Result<(), String> {
+        if self < least {
+            return Err(format!("{what} an engine of API {least} or newer, and this one has {self}"));
+        }
+        Ok(())
     }
 
     fn parse(text: &str) -> Option<Self> {

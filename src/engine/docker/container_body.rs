@@ -25,11 +25,11 @@ pub(super) fn body(request: &CreateContainer, api: ApiVersion) -> Result<Contain
         first.iter().map(|one| (one.network_name.clone(), attach::endpoint_of(one, request, api))).collect();
     let settings = &spec.settings;
     request.networks.iter().try_for_each(|one| attach::check(one, api))?;
-    if settings.mac_address.is_some() && api < ApiVersion::MANY_NETWORKS {
-        return Err("mac_address needs an engine of API 1.44 or newer".to_owned());
+    if settings.mac_address.is_some() {
+        api.require(ApiVersion::MANY_NETWORKS, "mac_address needs")?;
     }
-    if !settings.annotations.is_empty() && api < ApiVersion::new(1, 43) {
-        return Err("annotations need an engine of API 1.43 or newer".to_owned());
+    if !settings.annotations.is_empty() {
+        api.require(ApiVersion::ANNOTATIONS, "annotations need")?;
     }
     Ok(ContainerCreateBody {
         hostname: spec.hostname.clone(),

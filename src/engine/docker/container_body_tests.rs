@@ -104,7 +104,7 @@ fn what_few_engines_take_is_asked_of_them_all_the_same() {
     request.spec.settings.blkio = Some(crate::cluster::Blkio { weight_device, ..Default::default() });
     request.spec.settings.mac_address = Some("02:42:0a:00:00:09".to_owned());
     let refused = body(&request, ApiVersion::new(1, 43)).unwrap_err();
-    assert_eq!(refused, "mac_address needs an engine of API 1.44 or newer");
+    assert_eq!(refused, "mac_address needs an engine of API 1.44 or newer, and this one has 1.43");
     request.spec.settings.mac_address = None;
     let host = &value(&request, ApiVersion::new(1, 43))["HostConfig"];
     for (key, expected) in [

@@ -78,12 +78,8 @@ fn add(all: &mut Mounts, mount: &Mount, request: &CreateContainer, api: ApiVersi
     Ok(())
 }
 
-/// What an older engine would leave out without a word is refused by name.
 fn needs(api: ApiVersion, least: ApiVersion, what: &str, target: &str) -> Result<(), String> {
-    if api < least {
-        return Err(format!("{what} at {target} needs an engine of API {least} or newer, and this one has {api}"));
-    }
-    Ok(())
+    api.require(least, &format!("{what} at {target} needs"))
 }
 
 fn with_volume_options(mount: &mut EngineMount, options: &MountOptions, api: ApiVersion) -> Result<(), String> {

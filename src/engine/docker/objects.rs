@@ -16,8 +16,10 @@ use crate::names::ContainerId;
 impl DockerEngine {
     pub(super) async fn make_network(&self, request: &CreateNetwork) -> Result<String> {
         let verb = Verb::CreateNetwork(request.name.clone());
-        if request.ipam.enable_ipv4.is_some() && self.inner.api < ApiVersion::new(1, 47) {
-            return Err(refused(verb, "enable_ipv4 needs an engine of API 1.47 or newer"));
+        if request.ipam.enable_ipv4.is_some()
+            && let Err(why) = self.inner.api.require(ApiVersion::WITHOUT_IPV4, "enable_ipv4 needs")
+        {
+            return Err(refused(verb, why));
         }
         let made = within(WORK, verb, self.docker().create_network(network_body(request))).await?;
         Ok(made.id)
