@@ -2,6 +2,7 @@
 
 use super::shapes::{Field, Shape};
 use crate::compose::node::{Entry, Kind, Map, Node, Resolved, parse_int};
+use crate::compose::place::Place;
 use crate::units::{ByteSize, parse_duration};
 
 /// The value in its canonical form. None: there is nothing to say.
@@ -26,7 +27,8 @@ pub(super) fn formed(node: &Node, shape: Shape) -> Option<Node> {
         Shape::Number => Some(scalar(node, number)),
         Shape::Duration => Some(textual(node, |text| parse_duration(text).ok().map(go_duration))),
         Shape::Size => Some(textual(node, size)),
-        Shape::Mode => Some(mode(node)),
+        Shape::Mode => Some(mode(node, |at, bits| Node::text(at, format!("0{bits:o}")))),
+        Shape::Bits => Some(mode(node, |at, bits| Node::plain(at, bits.to_string()))),
         Shape::List(item) => list(node, *item),
         Shape::Map(value) => map(node, |entry| formed(&entry.value, *value)),
         Shape::Pairs => {
@@ -80,13 +82,13 @@ fn size(text: &str) -> Option<String> {
 }
 
 /// Permission bits: a string and a number with a leading zero are octal.
-fn mode(node: &Node) -> Node {
+fn mode(node: &Node, written_as: impl FnOnce(Place, u32) -> Node) -> Node {
     let Kind::Scalar(written) = &node.kind else { return sorted(node) };
     let octal = |text: &str| u32::from_str_radix(text.strip_prefix("0o").unwrap_or(text), 8).ok();
     let is_decimal = written.plain && !written.text.starts_with('0');
     let bits = if is_decimal { written.text.parse().ok() } else { octal(&written.text) };
     match bits {
-        Some(bits) => Node::plain(node.at.clone(), bits.to_string()),
+        Some(bits) => written_as(node.at.clone(), bits),
         None => node.clone(),
     }
 }
@@ -203,6 +205,27 @@ pub(super) fn sorted(node: &Node) -> Node {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As docker compose 2.40 has it: octal text for files, a number for a tmpfs.
+    #[test]
+    fn permission_bits() {
+        let of = |node: Node, shape| {
+            let formed = formed(&node, shape).unwrap();
+            let Kind::Scalar(scalar) = formed.kind else { panic!("a scalar") };
+            (scalar.text, scalar.plain)
+        };
+        let plain = |text| Node::plain(Place::synthetic("test"), text);
+        let text = |text| Node::text(Place::synthetic("test"), text);
+        for (node, file, tmpfs) in [
+            (plain("0440"), "0440", "288"),
+            (plain("288"), "0440", "288"),
+            (text("440"), "0440", "288"),
+            (plain("4"), "04", "4"),
+        ] {
+            assert_eq!(of(node.clone(), Shape::Mode), (file.to_owned(), false));
+            assert_eq!(of(node, Shape::Bits), (tmpfs.to_owned(), true));
+        }
+    }
 
     #[test]
     fn durations_as_go_writes_them() {

@@ -23,8 +23,10 @@ pub(in crate::compose) enum Shape {
     Duration,
     /// A number of bytes, as a string.
     Size,
-    /// Permission bits, as a decimal number.
+    /// Permission bits as octal text.
     Mode,
+    /// Permission bits as a decimal number.
+    Bits,
     /// A list; a single value is a list of one.
     List(&'static Shape),
     /// A mapping with any keys.
@@ -47,7 +49,8 @@ pub(in crate::compose) enum Shape {
 pub(in crate::compose) type Field = (&'static str, Shape);
 
 use Shape::{
-    Any, Bool, Duration, Fields, Flag, Int, Labels, List, Long, Map, Mode, Names, Number, Pairs, Short, Size, Text,
+    Any, Bits, Bool, Duration, Fields, Flag, Int, Labels, List, Long, Map, Mode, Names, Number, Pairs, Short, Size,
+    Text,
 };
 
 const TEXTS: Shape = List(&Text);
@@ -151,7 +154,7 @@ const MOUNT: &[Field] = &[
     ("consistency", Text),
     ("bind", Fields(&[("selinux", Text), ("propagation", Text), ("create_host_path", Flag), ("recursive", Text)])),
     ("volume", Fields(&[("labels", Labels), ("nocopy", Flag), ("subpath", Text)])),
-    ("tmpfs", Fields(&[("size", Size), ("mode", Mode)])),
+    ("tmpfs", Fields(&[("size", Size), ("mode", Bits)])),
     ("image", Fields(&[("subpath", Text)])),
 ];
 

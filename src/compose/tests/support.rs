@@ -13,7 +13,7 @@ fn sample(shape: Shape) -> String {
         Shape::Int | Shape::Number => "1".to_owned(),
         Shape::Duration => "1s".to_owned(),
         Shape::Size => "1m".to_owned(),
-        Shape::Mode => "0440".to_owned(),
+        Shape::Mode | Shape::Bits => "0440".to_owned(),
         Shape::List(item) => format!("[{}]", sample(*item)),
         Shape::Map(value) | Shape::Names(value) => format!("{{ k: {} }}", sample(*value)),
         Shape::Pairs | Shape::Labels => "{ k: v }".to_owned(),
