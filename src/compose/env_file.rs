@@ -71,7 +71,7 @@ impl<'a> Reader<'a> {
         let start = first_line.trim_start();
         let start = start.strip_prefix("export").filter(|rest| rest.starts_with([' ', '\t'])).unwrap_or(start);
         let start = start.trim_start();
-        let end = start.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '-'))).unwrap_or(start.len());
+        let end = start.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '[' | ']'))).unwrap_or(start.len());
         let (key, after) = start.split_at(end);
         let after = after.trim_start();
         if key.is_empty() || !(after.is_empty() || after.starts_with(['=', ':', '#'])) {
@@ -102,7 +102,7 @@ impl<'a> Reader<'a> {
         }
         let line = self.take_line();
         let comment = line.char_indices().find(|(index, c)| {
-            *c == '#' && line[..*index].chars().next_back().is_none_or(|before| matches!(before, ' ' | '\t'))
+            *c == '#' && line[..*index].chars().next_back().is_some_and(|before| matches!(before, ' ' | '\t'))
         });
         let value = comment.map_or(line, |(index, _)| &line[..index]).trim_end();
         self.replace(value, at)
@@ -123,7 +123,7 @@ impl<'a> Reader<'a> {
             self.out.error(at, "unexpected text after the closing quote");
             return None;
         }
-        if quote == '\'' { Some(Some(inside.to_owned())) } else { self.replace(&unescape(inside), at) }
+        if quote == '\'' { Some(Some(inside.replace("\\'", "'"))) } else { self.replace(&unescape(inside), at) }
     }
 
     fn replace(&mut self, value: &str, at: &Place) -> Option<Option<String>> {
@@ -168,6 +168,10 @@ fn unescape(text: &str) -> String {
                 Some('n') => result.push('\n'),
                 Some('r') => result.push('\r'),
                 Some('t') => result.push('\t'),
+                Some('a') => result.push('\x07'),
+                Some('b') => result.push('\x08'),
+                Some('f') => result.push('\x0c'),
+                Some('v') => result.push('\x0b'),
                 Some('$') => result.push_str("$$"),
                 Some(escaped @ ('"' | '\\')) => result.push(escaped),
                 Some(other) => result.extend(['\\', other]),
@@ -193,7 +197,7 @@ mod tests {
 
     #[test]
     fn nothing_of_a_value_is_quoted() {
-        let (_, problems) = read("PASSWORD=ab$}hunter2");
+        let (_, problems) = read("PASSWORD=ab${}hunter2");
         assert!(problems.contains("dollar") && !problems.contains("hunter2"), "{problems}");
     }
 
@@ -206,7 +210,10 @@ mod tests {
             ("A=", Some("")),
             ("A=b # comment", Some("b")),
             ("A=b#c", Some("b#c")),
-            ("A= # comment", Some("")),
+            ("A= # no comment", Some("# no comment")),
+            ("A=#b", Some("#b")),
+            ("A='it\\'s'", Some("it's")),
+            ("A=$(date) $1", Some("$(date) $1")),
             ("A='b # $HOME'", Some("b # $HOME")),
             ("A=\"x\\n\\\"$HOME\\\" \\$HOME\" # c", Some("x\n\"/root\" $HOME")),
             ("A=\"two\nlines\"\nB=1", Some("two\nlines")),

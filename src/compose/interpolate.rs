@@ -1,4 +1,5 @@
 //! Replaces variables in values by Compose's rules: `$A ${A} ${A:-d} ${A-d} ${A:+r} ${A+r} ${A:?m} ${A?m} $$`, nested.
+//! A dollar sign before anything else is a dollar sign, as in `awk '{print $1}'`.
 
 use std::collections::BTreeMap;
 
@@ -101,16 +102,17 @@ fn expand(
             result.text.push('$');
             rest = after;
         } else if let Some(after) = rest.strip_prefix('{') {
-            let end = closing_brace(after).ok_or_else(|| invalid("${", after))?;
+            let end = closing_brace(after).ok_or_else(|| invalid(after))?;
             braced(&after[..end], lookup, result, depth)?;
             rest = &after[end + 1..];
         } else {
             let (name, after) = split_name(rest);
             if name.is_empty() {
-                return Err(invalid("$", rest));
+                result.text.push('$');
+            } else {
+                put(name, lookup(name), result);
+                rest = after;
             }
-            put(name, lookup(name), result);
-            rest = after;
         }
         if result.text.len() > MAX_RESULT {
             return Err(InterpolateError::Size);
@@ -129,7 +131,7 @@ fn braced(
 ) -> Result<(), InterpolateError> {
     let (name, operation) = split_name(inside);
     if name.is_empty() {
-        return Err(invalid("${", &format!("{inside}}}")));
+        return Err(invalid(&format!("{inside}}}")));
     }
     let value = lookup(name);
     if operation.is_empty() {
@@ -154,7 +156,7 @@ fn braced(
             let message = if message.text.is_empty() { "it is not set".to_owned() } else { message.text };
             return Err(InterpolateError::Required { name: name.to_owned(), message });
         }
-        _ => return Err(invalid("${", &format!("{inside}}}"))),
+        _ => return Err(invalid(&format!("{inside}}}"))),
     }
     Ok(())
 }
@@ -198,12 +200,13 @@ pub(super) fn split_name(text: &str) -> (&str, &str) {
     if text.starts_with(|c: char| c.is_ascii_digit()) { ("", text) } else { text.split_at(end) }
 }
 
-fn invalid(opening: &str, rest: &str) -> InterpolateError {
+/// `rest` follows the opening brace.
+fn invalid(rest: &str) -> InterpolateError {
     let mut shown: String = rest.chars().take(20).collect();
     if shown.len() < rest.len() {
         shown.push('…');
     }
-    InterpolateError::Invalid(format!("{opening}{shown}"))
+    InterpolateError::Invalid(format!("${{{shown}"))
 }
 
 #[cfg(test)]
@@ -242,6 +245,8 @@ mod tests {
             ("${A:-$(invalid}", "a"),
             ("${DOLLAR}", "$A"),
             ("ä${A}ö", "äaö"),
+            ("a$", "a$"),
+            ("print $1, $(date) $-$A", "print $1, $(date) $-a"),
         ] {
             let result = interpolate(text, &lookup).unwrap();
             assert_eq!((result.text.as_str(), result.unset.len()), (expected, 0), "{text}");
@@ -257,14 +262,11 @@ mod tests {
     #[test]
     fn invalid_references_are_refused() {
         for (text, message) in [
-            ("a$", "\"$\" is not a valid variable reference"),
-            ("$1", "\"$1\" is not a valid variable reference"),
             ("${", "\"${\" is not a valid variable reference"),
             ("${}", "\"${}\" is not a valid variable reference"),
             ("${A", "\"${A\" is not a valid variable reference"),
             ("${A!}", "\"${A!}\" is not a valid variable reference"),
             ("${A:x}", "\"${A:x}\" is not a valid variable reference"),
-            ("$(date)", "\"$(date)\" is not a valid variable reference"),
             ("${NO:?}", "variable \"NO\" is required: it is not set"),
             ("${EMPTY:?set me to ${A}}", "variable \"EMPTY\" is required: set me to a"),
             ("${NO?}", "variable \"NO\" is required: it is not set"),

@@ -119,7 +119,8 @@ impl Reader {
         let mut problems = Diagnostics::new();
         let entries = env_file::parse(&file.value, &text, &self.variables, &mut problems);
         self.out.append(problems);
-        result.extend(entries);
+        // A name without a value that the environment doesn't have either says nothing.
+        result.extend(entries.into_iter().filter(|(_, value)| value.value.is_some()));
     }
 
     /// Whether an env file's lines are taken as they are.

@@ -324,13 +324,6 @@ fn variables() {
     3 |     image: ${NO}:${TAG}
       |            ^^^^^^^^^^^^
 
-    error: "$1" is not a valid variable reference
-     --> compose.yaml:4:14
-      |
-    4 |     command: echo $1
-      |              ^^^^^^^
-      = help: write ${NAME}, ${NAME:-default} or ${NAME:?message}; a plain dollar sign is $$
-
     error: variable "NO" is required: say who
      --> compose.yaml:5:11
       |
@@ -431,7 +424,7 @@ fn problems_are_serialised_with_their_place() {
 fn a_text_that_cannot_be_read_shows_no_secret_either() {
     let unreadable = "services: { a: { image: i } }\nsecrets:\n  s:\n    content: \"hunter2\\q\"\n";
     assert!(!said(unreadable).contains("hunter2"), "{}", said(unreadable));
-    let dollar = "services: { a: { image: i } }\nsecrets:\n  s: { content: 'ab$}hunter2' }\n";
+    let dollar = "services: { a: { image: i } }\nsecrets:\n  s: { content: 'ab${}hunter2' }\n";
     insta::assert_snapshot!(said(dollar), @r"
     error: a dollar sign in it is not a valid variable reference
      --> compose.yaml:3:17
