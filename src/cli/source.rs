@@ -85,8 +85,7 @@ fn beside(file: &Path) -> Vec<PathBuf> {
 
 /// Whether there is a file to be found from the working directory.
 pub(super) fn is_found(session: &Session) -> Result<bool, CliError> {
-    let env = Environment::new(environment(), &working_directory()?, &session.global.env_files);
-    Ok(found_files(&env).is_ok())
+    Ok(found_files(session, &surroundings(session, &[])?).is_ok())
 }
 
 /// A project as its files say, for those who only want to read it.
@@ -151,7 +150,7 @@ fn load(session: &Session, args: &SourceArgs) -> Result<(Loaded, Vec<String>), C
 fn input(session: &Session, args: &SourceArgs) -> Result<Input, CliError> {
     let files = session.all_files(&args.file);
     let global = &session.global;
-    let env = Environment::new(environment(), &working_directory()?, &global.env_files);
+    let env = surroundings(session, &files)?;
     let (template, services) = meaning(session, &files, &env, args);
     let mut options = LoadOptions {
         env,
@@ -174,7 +173,7 @@ fn input(session: &Session, args: &SourceArgs) -> Result<Input, CliError> {
         return Err(CliError::input("--set goes with a template")
             .hint("variables of a Compose file come from the environment or .env"));
     }
-    let files = if files.is_empty() { found_files(&options.env)? } else { files };
+    let files = if files.is_empty() { found_files(session, &options.env)? } else { files };
     let is_stdin = |path: &PathBuf| path.as_os_str() == "-";
     if files.iter().filter(|path| is_stdin(path)).count() > 1 {
         return Err(CliError::input("standard input can be read only once").hint("give -f - once"));
@@ -202,7 +201,7 @@ fn meaning<'a>(
         return (None, names);
     }
     let is_template = template::find(first, &session.template_dirs()).is_ok();
-    match found_files(env) {
+    match found_files(session, env) {
         Err(_) => (Some(first), rest),
         Ok(_) if !is_template => (None, names),
         Ok(found) if has_service(&found, env, first) => (None, names),
@@ -260,14 +259,27 @@ fn working_directory() -> Result<PathBuf, CliError> {
     std::env::current_dir().map_err(|error| CliError::input(format!("the working directory can't be read: {error}")))
 }
 
-/// The files of `COMPOSE_FILE`, or the one here or in a folder above.
-fn found_files(env: &Environment) -> Result<Vec<PathBuf>, CliError> {
+/// What files may refer to. As for docker compose, the `.env` beside the first of them counts; the one here only where
+/// they are looked for from here.
+fn surroundings(session: &Session, files: &[PathBuf]) -> Result<Environment, CliError> {
+    let here = working_directory()?;
+    let env = Environment::new(environment(), &here, &session.global.env_files);
+    Ok(match &session.global.project_directory {
+        Some(directory) => env.with_dot_env(&here.join(directory)),
+        None if files.is_empty() => env.with_dot_env(&here),
+        None => env,
+    })
+}
+
+/// The files of `COMPOSE_FILE`, or the one here or in a folder above; in the project's directory, if that is given.
+fn found_files(session: &Session, env: &Environment) -> Result<Vec<PathBuf>, CliError> {
     let named = compose::named_files(env);
     if !named.is_empty() {
         return Ok(named);
     }
     let here = working_directory()?;
-    let found = compose::find_file(&here).ok_or_else(|| {
+    let from = session.global.project_directory.as_ref().map_or_else(|| here.clone(), |directory| here.join(directory));
+    let found = compose::find_file(&from).ok_or_else(|| {
         CliError::input("there is no compose.yaml here or in a folder above")
             .hint("-f FILE, or the name of a template: convoke templates lists them")
     })?;
@@ -277,14 +289,10 @@ fn found_files(env: &Environment) -> Result<Vec<PathBuf>, CliError> {
 
 /// The cluster's name by the files given, or by those in the working directory; None where there are none.
 pub(super) fn name_from_files(session: &Session, files: &[PathBuf]) -> Result<Option<ClusterName>, CliError> {
-    let is_explicit = !files.is_empty();
-    let env = Environment::new(environment(), &working_directory()?, &session.global.env_files);
-    let files = match (is_explicit, found_files(&env)) {
-        (true, _) => files.to_vec(),
-        (false, Ok(found)) => found,
-        (false, Err(_)) => return Ok(None),
-    };
-    let args = SourceArgs { file: files, ..SourceArgs::default() };
+    if files.is_empty() && !is_found(session)? {
+        return Ok(None);
+    }
+    let args = SourceArgs { file: files.to_vec(), ..SourceArgs::default() };
     let session = Session { files: Vec::new(), ..session.clone() };
     load(&session, &args).map(|(loaded, _)| Some(loaded.project.name))
 }

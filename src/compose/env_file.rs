@@ -71,7 +71,9 @@ impl<'a> Reader<'a> {
         let start = first_line.trim_start();
         let start = start.strip_prefix("export").filter(|rest| rest.starts_with([' ', '\t'])).unwrap_or(start);
         let start = start.trim_start();
-        let end = start.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '[' | ']'))).unwrap_or(start.len());
+        let end = start
+            .find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '[' | ']')))
+            .unwrap_or(start.len());
         let (key, after) = start.split_at(end);
         let after = after.trim_start();
         if key.is_empty() || !(after.is_empty() || after.starts_with(['=', ':', '#'])) {

@@ -41,8 +41,8 @@ pub fn variables_of(file: &Path, known: &BTreeMap<String, String>) -> Result<Vec
 }
 
 impl Environment {
-    /// The process's variables over those of `files`, of which later ones win; without any, over those of `.env` in
-    /// `directory`. `COMPOSE_ENV_FILES` names the files if none is given here.
+    /// The process's variables over those of `files`, relative to `directory`, of which later ones win.
+    /// `COMPOSE_ENV_FILES` names the files if none is given here.
     #[must_use]
     pub fn new(process: BTreeMap<String, String>, directory: &Path, files: &[PathBuf]) -> Self {
         let named = process.get("COMPOSE_ENV_FILES").map(|names| names.split(',').filter(|name| !name.is_empty()));
@@ -59,8 +59,15 @@ impl Environment {
         }
         this.variables = entries;
         this.variables.extend(process);
-        this.add_dot_env(directory);
         this
+    }
+
+    /// With what is in `.env` of this directory besides: that which a Compose file is looked for from. That of the
+    /// project's directory comes later by itself.
+    #[must_use]
+    pub fn with_dot_env(mut self, directory: &Path) -> Self {
+        self.add_dot_env(directory);
+        self
     }
 
     /// Variables alone: no `.env` is looked for.
@@ -195,11 +202,11 @@ mod tests {
         std::fs::create_dir(root.path().join("sub")).unwrap();
         std::fs::write(root.path().join(".env"), "A=here\n").unwrap();
         std::fs::write(root.path().join("sub/.env"), "A=there\nB=there\n").unwrap();
-        let mut env = Environment::new(BTreeMap::new(), root.path(), &[]);
+        let mut env = Environment::new(BTreeMap::new(), root.path(), &[]).with_dot_env(root.path());
         env.add_dot_env(&root.path().join("sub"));
         assert_eq!([env.get("A"), env.get("B")], [Some("here"), Some("there")]);
         let off = variables(&[("COMPOSE_DISABLE_ENV_FILE", "1")]);
-        assert_eq!(Environment::new(off, root.path(), &[]).get("A"), None);
+        assert_eq!(Environment::new(off, root.path(), &[]).with_dot_env(root.path()).get("A"), None);
     }
 
     #[test]

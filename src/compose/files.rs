@@ -47,23 +47,30 @@ impl Files {
         Self { out: Diagnostics::new(), references: IndexMap::new(), raw, reads: Vec::new(), read: 0, values: 0 }
     }
 
-    /// Parses one file. None, with an error noted, if it isn't a mapping.
+    /// Parses one file, of which later documents are laid over earlier ones. None, with an error noted, if it isn't a
+    /// mapping.
     pub(super) fn parse(&mut self, source: &Source) -> Option<Node> {
         let text = SourceText::new(&source.name, &source.text);
         let before = self.out.len();
-        let tree = yaml::parse(&text, &mut self.out);
-        match tree {
-            Some(tree) if matches!(tree.kind, Kind::Map(_)) => {
-                hide_secrets(&tree);
-                return self.admit(tree.values(), &tree.at).then_some(tree);
-            }
-            Some(tree) if !tree.is_null() => {
+        let mut whole: Option<Node> = None;
+        for tree in yaml::parse_all(&text, &mut self.out).into_iter().filter(|tree| !tree.is_null()) {
+            if !matches!(tree.kind, Kind::Map(_)) {
                 self.out.error(&tree.at, format!("a Compose file must be a mapping, but this is {}", tree.describe()));
+                return None;
             }
-            _ if self.out.len() == before => self.out.error(&Place::whole_file(&text), "the file is empty"),
-            _ => {}
+            hide_secrets(&tree);
+            if !self.admit(tree.values(), &tree.at) {
+                return None;
+            }
+            match &mut whole {
+                None => whole = Some(tree),
+                Some(whole) => merge(whole, tree),
+            }
         }
-        None
+        if whole.is_none() && self.out.len() == before {
+            self.out.error(&Place::whole_file(&text), "the file is empty");
+        }
+        whole
     }
 
     /// Replaces variables in a tree.

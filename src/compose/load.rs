@@ -245,7 +245,9 @@ fn project_name(
             out.error(&node.at, format!("name must be a string, but it is {}", node.describe()));
             return None;
         };
-        return ClusterName::new(scalar.text.as_str()).map_err(|error| out.error(&node.at, error.to_string())).ok();
+        // As in docker compose, only one that is given to a command must be right as it stands.
+        let name = ClusterName::normalized(&scalar.text).or_else(|_| ClusterName::new(&scalar.text));
+        return name.map_err(|error| out.error(&node.at, error.to_string())).ok();
     }
     let directory = working_dir.file_name().unwrap_or_default().to_string_lossy();
     let named = ClusterName::normalized(&directory);

@@ -21,20 +21,31 @@ pub(super) const MAX_NODES: usize = 50_000;
 
 /// Parses a document. None if it is empty, or so broken that nothing can be said of it; then `out` has the reason.
 pub(crate) fn parse(source: &Arc<SourceText>, out: &mut Diagnostics) -> Option<Node> {
+    let mut documents = parse_all(source, out).into_iter();
+    let first = documents.next();
+    if let Some(second) = documents.next() {
+        out.error(&second.at, "a second document isn't supported; use one file for each");
+    }
+    first
+}
+
+/// Parses all documents of a text. None of them if it is so broken that nothing can be said of it; then `out` has the
+/// reason.
+pub(super) fn parse_all(source: &Arc<SourceText>, out: &mut Diagnostics) -> Vec<Node> {
     if source.text().len() > MAX_BYTES {
         out.error(&Place::whole_file(source), "the file is larger than 4 MiB");
-        return None;
+        return Vec::new();
     }
     let mut options = Options::default();
     options.block_nesting_limit = MAX_DEPTH;
     options.flow_nesting_limit = MAX_DEPTH;
     let events = Parser::new_from_str_with_options(source.text(), options);
     let mut composer = Composer { source, out, events, anchors: HashMap::new(), nodes: 0 };
-    match composer.document() {
-        Ok(node) => node,
+    match composer.documents() {
+        Ok(documents) => documents,
         Err(Stop(diagnostic)) => {
             out.push(*diagnostic);
-            None
+            Vec::new()
         }
     }
 }
@@ -57,20 +68,16 @@ struct Composer<'a> {
 }
 
 impl<'a> Composer<'a> {
-    fn document(&mut self) -> Result<Option<Node>, Stop> {
-        let mut document = None;
+    fn documents(&mut self) -> Result<Vec<Node>, Stop> {
+        let mut documents = Vec::new();
         while let Some((event, span)) = self.next()? {
             match event {
-                Event::StreamStart | Event::DocumentEnd => {}
+                Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {}
                 Event::StreamEnd => break,
-                Event::DocumentStart(..) if document.is_some() => {
-                    return Err(self.stop(&span, "a second document isn't supported; use one file for each"));
-                }
-                Event::DocumentStart(..) => {}
-                event => document = Some(self.node(event, &span, 0)?.0),
+                event => documents.push(self.node(event, &span, 0)?.0),
             }
         }
-        Ok(document)
+        Ok(documents)
     }
 
     fn next(&mut self) -> Result<Option<(Event<'a>, Span)>, Stop> {

@@ -291,7 +291,7 @@ fn resources(
         if node.is_none() && key != "default" {
             return None;
         }
-        let formed = node.and_then(|node| formed(node, Shape::Fields(fields)));
+        let formed = node.and_then(|node| formed(&parts::external(node), Shape::Fields(fields)));
         let mut part = formed.unwrap_or_else(|| Node::new(at.clone(), Kind::Map(Map::new())));
         let Kind::Map(map) = &mut part.kind else { return Some((key.clone(), part)) };
         let is_external = map.get("external").is_some_and(|entry| entry.value.as_text() != Some("false"));

@@ -164,6 +164,17 @@ pub(super) fn device(node: &Node) -> Node {
     with_default(with_default(long, "target", source), "permissions", text(node, "rwm"))
 }
 
+/// The old form `external: { name: … }` becomes the present one.
+pub(super) fn external(node: &Node) -> Node {
+    let Some(Kind::Map(old)) = node.get("external").map(|external| &external.kind) else { return node.clone() };
+    let name = old.get("name").map(|entry| entry.value.clone());
+    let mut node = node.clone();
+    if let Some(external) = node.get_mut("external") {
+        *external = Node::plain(external.at.clone(), "true");
+    }
+    with_default(node, "name", name)
+}
+
 /// The old name of a policy is replaced.
 pub(super) fn pull_policy(node: &Node) -> Node {
     if node.as_text() == Some("if_not_present") { Node::text(node.at.clone(), "missing") } else { node.clone() }

@@ -117,7 +117,12 @@ impl Reader {
             return;
         }
         let mut problems = Diagnostics::new();
-        let entries = env_file::parse(&file.value, &text, &self.variables, &mut problems);
+        // It may refer to what earlier files say.
+        let mut known = self.variables.clone();
+        for (key, value) in &*result {
+            known.entry(key.clone()).or_insert_with(|| value.value.clone().unwrap_or_default());
+        }
+        let entries = env_file::parse(&file.value, &text, &known, &mut problems);
         self.out.append(problems);
         // A name without a value that the environment doesn't have either says nothing.
         result.extend(entries.into_iter().filter(|(_, value)| value.value.is_some()));

@@ -40,13 +40,6 @@ fn yaml_that_cannot_be_parsed() {
     2 |  b: 2
       |   ^
     "#);
-    insta::assert_snapshot!(said("a: 1\n---\nb: 2\n"), @r#"
-    error: a second document isn't supported; use one file for each
-     --> compose.yaml:2:1
-      |
-    2 | ---
-      | ^^^
-    "#);
     insta::assert_snapshot!(said("x: !custom 1\nservices: {a: {image: i}}\n"), @r#"
     error: unknown key "x" at the top level
      --> compose.yaml:1:1

@@ -393,7 +393,7 @@ fn convoke_keys() {
 
 #[test]
 fn images_builds_and_contradictions() {
-    insta::assert_snapshot!(said("services:\n  a: {}\n  b: { image: 'a b' }\n  c: { build: { dockerfile: x, dockerfile_inline: y } }\n  d: { build: 'https://example.org/x.git' }\n  e: { image: i, network_mode: host, networks: [x] }\n  f: { image: i, scale: 2, deploy: { replicas: 3, resources: {} } }\n  g: { image: i, network_mode: 'service:a' }\n  h/i: { image: i }\nname: Big Name\nversion: '3'\n"), @r#"
+    insta::assert_snapshot!(said("services:\n  a: {}\n  b: { image: 'a b' }\n  c: { build: { dockerfile: x, dockerfile_inline: y } }\n  d: { build: 'https://example.org/x.git' }\n  e: { image: i, network_mode: host, networks: [x] }\n  f: { image: i, scale: 2, deploy: { replicas: 3, resources: {} } }\n  g: { image: i, network_mode: 'service:a' }\n  h/i: { image: i }\nname: _-_-_-_-\nversion: '3'\n"), @r#"
     error: service "a" has neither an image nor a build
      --> compose.yaml:2:3
       |
@@ -433,10 +433,10 @@ fn images_builds_and_contradictions() {
     9 |   h/i: { image: i }
       |   ^^^
 
-    error: cluster name "Big Name" must start with a lower-case letter or digit and hold only lower-case letters, digits, '-' and '_'
+    error: cluster name "_-_-_-_-" must start with a lower-case letter or digit and hold only lower-case letters, digits, '-' and '_'
       --> compose.yaml:10:7
        |
-    10 | name: Big Name
+    10 | name: _-_-_-_-
        |       ^^^^^^^^
 
     warning: the key "version" is obsolete and ignored

@@ -177,6 +177,16 @@ fn mounts_at_one_path_replace_each_other_however_it_is_written() {
     assert_eq!(merged("volumes: ['./a:/x/']", "volumes: ['./b:/x']").mounts.len(), 1);
 }
 
+#[test]
+fn documents_of_one_file_are_laid_over_one_another() {
+    let text = "services: { a: { image: i, ports: ['80:80'], user: u } }\n---\n---\nservices: { a: { ports: !override ['81:81'], tty: true } }\n";
+    let service = &load_texts(&[text]).unwrap_or_else(|problems| panic!("{problems}")).project.services["a"];
+    assert_eq!(
+        (service.ports.len(), service.ports[0].target, service.tty, &service.user),
+        (1, 81, true, &super::text("u"))
+    );
+}
+
 /// The project of a service and what two files say besides.
 fn project(base: &str, over: &str) -> Project {
     let base = format!("services: {{ web: {{ image: i }} }}\n{base}");
