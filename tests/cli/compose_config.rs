@@ -53,7 +53,7 @@ fn config(folder: &Path, args: &[&str]) -> Value {
     serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}\n{ran}"))
 }
 
-fn folder_with(files: &[(&str, &str)]) -> tempfile::TempDir {
+pub(super) fn folder_with(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in files {
         let path = folder.path().join(name);
@@ -96,9 +96,24 @@ fn with_octal_modes(value: Value) -> Value {
     }
 }
 
+/// The canonical form by convoke and by docker compose.
+#[track_caller]
+pub(super) fn both(compose: &Compose, folder: &Path, args: &[&str]) -> (Value, Value) {
+    let mut command = Command::new(&compose.program[0]);
+    command.args(&compose.program[1..]).args(args).args(["config", "--format", "json"]);
+    let theirs = run(command, folder);
+    let theirs: Value = serde_json::from_str(&theirs.out).unwrap_or_else(|error| panic!("{args:?}: {error}\n{theirs}"));
+    (normalized(&config(folder, args)), normalized(&with_octal_modes(theirs)))
+}
+
+/// Docker compose of version 2, where there is one.
+pub(super) fn compose() -> Option<Compose> {
+    Compose::find().filter(|compose| !compose.is_first())
+}
+
 #[test]
 fn every_fixture_has_the_canonical_form_that_compose_gives_it() {
-    let Some(compose) = Compose::find().filter(|compose| !compose.is_first()) else { return };
+    let Some(compose) = compose() else { return };
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/compose");
     let mut different = Vec::new();
     let mut compared = 0;
@@ -115,13 +130,7 @@ fn every_fixture_has_the_canonical_form_that_compose_gives_it() {
         };
         let named = if name == "name" { Vec::new() } else { vec!["-p".to_owned(), "fixture".to_owned()] };
         let args: Vec<&str> = named.iter().chain(&file).map(String::as_str).collect();
-        let ours = normalized(&config(&folder, &args));
-        let mut command = Command::new(&compose.program[0]);
-        command.args(&compose.program[1..]).args(&args).args(["config", "--format", "json"]);
-        let theirs = run(command, &folder);
-        let theirs: Value =
-            serde_json::from_str(&theirs.out).unwrap_or_else(|error| panic!("{name}: {error}\n{theirs}"));
-        let theirs = normalized(&with_octal_modes(theirs));
+        let (ours, theirs) = both(&compose, &folder, &args);
         compared += 1;
         if ours != theirs {
             different.push(format!("{name}\n  ours   {ours}\n  theirs {theirs}"));

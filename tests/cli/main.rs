@@ -20,6 +20,7 @@ mod cleanup;
 mod clients;
 mod commands;
 mod compose_config;
+mod compose_merging;
 mod credentials;
 mod engine_faults;
 mod engines;
