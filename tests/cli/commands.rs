@@ -101,9 +101,12 @@ services:
     assert_eq!((ran.code, ran.out.as_str()), (0, "1\n65534\n/tmp\n"), "{ran}");
     let capabilities = |option: &[&str]| {
         let inside: &[&str] = &["box", "grep", "CapEff", "/proc/self/status"];
-        cluster.ok(&[&["exec"], option, inside].concat()).out
+        cluster.run(&[&["exec"], option, inside].concat())
     };
-    assert!(capabilities(&["--privileged"]) > capabilities(&[]), "{}", capabilities(&["--privileged"]));
+    let (all, some) = (capabilities(&["--privileged"]), capabilities(&[]));
+    // An engine that doesn't have them all itself, as in a container, can't give them.
+    let are_refused = all.code == 126 && all.out.contains("unable to apply caps");
+    assert!(some.code == 0 && (are_refused || all.out > some.out), "{all}\n{some}");
     cluster.run(&["exec", "--index", "2", "box", "true"]).exits(1).says(&["box number 2 doesn't run"]);
     let begun = cluster.ok(&["exec", "-d", "box", "sh", "-c", "sleep 0.1; touch /made"]);
     begun.within(Duration::from_secs(2));
