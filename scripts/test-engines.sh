@@ -61,6 +61,7 @@ newer() {
   tests contract on_docker
   tests docker_engine
   tests cli start::
+  tests cli newer_engines::
   ending killed::
 }
 on_26() { newer engine-26.sh; }

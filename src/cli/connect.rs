@@ -1,9 +1,11 @@
 //! What to type to use a cluster that is ready: the lines of `x-convoke.connect`.
 
+use std::net::SocketAddr;
+
 use super::session::{Session, engine_host};
 use crate::cluster::Cluster;
 use crate::engine::docker::DockerEngine;
-use crate::engine::{Engine, Observed, ObservedContainer};
+use crate::engine::{Endpoint, Engine, Observed, ObservedContainer};
 use crate::mask::Masker;
 use crate::names::{ClusterName, ComponentName};
 
@@ -46,8 +48,8 @@ pub(super) fn published(container: &ObservedContainer, port: u16, host: &str) ->
         let at = binding.host_ip.filter(|ip| !ip.is_unspecified()).map_or_else(|| host.to_owned(), |ip| ip.to_string());
         return Some(format!("{at}:{}", binding.host_port?));
     }
-    let address = container.networks.values().find_map(|endpoint| endpoint.address)?;
-    Some(format!("{address}:{port}"))
+    let address = container.networks.values().find_map(Endpoint::contact)?;
+    Some(SocketAddr::new(address, port).to_string())
 }
 
 /// The text with each `{PORT}` replaced; one that isn't known stays as it is.

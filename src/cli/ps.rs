@@ -10,7 +10,7 @@ use super::error::CliError;
 use super::history::History;
 use super::session::{Session, choose};
 use crate::cluster::{Cluster, Component, Probe, ProbeAction};
-use crate::engine::{Engine, HealthStatus, ImageInfo, ObservedContainer, Status, labels};
+use crate::engine::{Endpoint, Engine, HealthStatus, ImageInfo, ObservedContainer, Status, labels};
 use crate::event::{Phase, PublishedEndpoint};
 use crate::names::ComponentName;
 use crate::plan::labelled::from_labels;
@@ -96,7 +96,7 @@ async fn row<E: Engine, P: Prober>(
         restarts: state.restart_count,
         exit_code: (!is_up && state.started_at.is_some()).then_some(state.exit_code),
         probe,
-        addresses: container.networks.values().filter_map(|endpoint| endpoint.address).collect(),
+        addresses: container.networks.values().filter_map(Endpoint::contact).collect(),
         ports: endpoints(&container.component, container),
         image: container.label(labels::IMAGE_REFERENCE).unwrap_or(&container.image_id).to_owned(),
     }
@@ -142,7 +142,7 @@ async fn ask<E: Engine, P: Prober>(engine: &E, prober: &P, container: &ObservedC
     let target = Target {
         component: container.component.clone(),
         container: container.id.clone(),
-        addresses: container.networks.values().filter_map(|endpoint| endpoint.address).collect(),
+        addresses: container.networks.values().filter_map(Endpoint::contact).collect(),
         published: container.ports.clone(),
         host_network: container.host_network,
         started_at: container.state.started_at,

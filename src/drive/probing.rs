@@ -1,6 +1,7 @@
 //! When each component is asked, and what its answers mean.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::driver::Driver;
@@ -129,7 +130,7 @@ impl Driver {
         let now = self.now;
         if let Some(given) = self.addressing.as_ref().and_then(|a| a.addresses.get(name)) {
             let others = std::mem::take(&mut target.addresses);
-            target.addresses = given.values().copied().collect();
+            target.addresses = given.values().copied().map(IpAddr::V4).collect();
             target.addresses.extend(others);
             target.addresses.dedup();
         }
@@ -373,7 +374,8 @@ impl Node {
         if !inspected && !has_fixed_address && !matches!(probe.action, ProbeAction::Exec { .. }) {
             return None;
         }
-        let addresses = container.networks.values().filter_map(|e| e.address.or(e.fixed_address)).collect();
+        let addresses = container.networks.values().filter_map(|e| e.contact().or(e.fixed_address.map(IpAddr::V4)));
+        let addresses = addresses.collect();
         Some(Target {
             component: self.component.name.clone(),
             container: container.id.clone(),

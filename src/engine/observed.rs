@@ -1,7 +1,7 @@
 //! What an engine shows: containers, networks, volumes, events.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -218,8 +218,18 @@ pub struct Endpoint {
     pub address: Option<Ipv4Addr>,
     /// Address that it was created with.
     pub fixed_address: Option<Ipv4Addr>,
+    /// IPv6 address now; None unless running.
+    pub ipv6_address: Option<Ipv6Addr>,
     /// Names under which it is found there, besides its own and its id.
     pub aliases: Vec<String>,
+}
+
+impl Endpoint {
+    /// Where it is reached there now: by IPv6 only where it has nothing else.
+    #[must_use]
+    pub fn contact(&self) -> Option<IpAddr> {
+        self.address.map(IpAddr::V4).or(self.ipv6_address.map(IpAddr::V6))
+    }
 }
 
 /// What a container does.

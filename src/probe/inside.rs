@@ -4,7 +4,7 @@
 //! The container's own address is asked rather than 127.0.0.1, so that the answer is the one that peers get.
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -75,7 +75,8 @@ impl Inside {
     ) -> Finding {
         let tools: &[Tool] = if what.get.is_some() { &HTTP } else { &TCP };
         let remembered = if what.get.is_some() { known.http } else { known.tcp };
-        let address = target.addresses.first().copied().unwrap_or(Ipv4Addr::LOCALHOST);
+        let v4 = |address: &IpAddr| if let IpAddr::V4(address) = address { Some(*address) } else { None };
+        let address = target.addresses.iter().find_map(v4).unwrap_or(Ipv4Addr::LOCALHOST);
         for (index, tool) in tools.iter().enumerate().skip(remembered.unwrap_or(0)) {
             let command = (tool.command)(address, what);
             let limit = what.limit + OVERHEAD;

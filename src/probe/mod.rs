@@ -19,7 +19,7 @@ mod testing;
 mod tests;
 
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -39,7 +39,7 @@ pub struct Target {
     /// Its container.
     pub container: ContainerId,
     /// Its addresses on the cluster's networks, the one convoke gave first.
-    pub addresses: Vec<Ipv4Addr>,
+    pub addresses: Vec<IpAddr>,
     /// Its published ports, with the host ports in force.
     pub published: Vec<PortBinding>,
     /// It shares the engine host's network: its ports are there.

@@ -224,7 +224,7 @@ impl Reach {
         if target.addresses.is_empty() {
             return Route::Nowhere("it has no address of its own to connect to".to_owned());
         }
-        let addresses = target.addresses.iter().map(|ip| SocketAddr::new(IpAddr::V4(*ip), port)).collect();
+        let addresses = target.addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
         Route::Direct { addresses, unproven }
     }
 

@@ -39,7 +39,7 @@ fn target(name: &str, host_port: Option<u16>) -> Target {
     Target {
         component: ComponentName::new(name).unwrap(),
         container: ContainerId::new(format!("id of {name}")).unwrap(),
-        addresses: vec![Ipv4Addr::new(10, 231, 0, 2)],
+        addresses: vec![Ipv4Addr::new(10, 231, 0, 2).into()],
         published: published.into_iter().collect(),
         host_network: false,
         started_at: Some(Timestamp::UNIX_EPOCH),

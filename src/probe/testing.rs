@@ -66,6 +66,6 @@ pub(super) async fn start(engine: &FakeEngine, component: &str, health: Option<H
     let container = engine.create_container(&request).await.unwrap();
     engine.start(&container).await.unwrap();
     let started_at = engine.inspect(&container).await.unwrap().unwrap().state.started_at;
-    let addresses = vec![Ipv4Addr::LOCALHOST];
+    let addresses = vec![Ipv4Addr::LOCALHOST.into()];
     Target { component: name, container, addresses, published: Vec::new(), host_network: false, started_at }
 }

@@ -1,6 +1,6 @@
 //! Tables of `ps`, `templates` and `doctor`, for people and as JSON.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
@@ -32,7 +32,7 @@ pub struct PsRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probe: Option<String>,
     /// Addresses on the cluster's networks.
-    pub addresses: Vec<Ipv4Addr>,
+    pub addresses: Vec<IpAddr>,
     /// Published ports.
     pub ports: Vec<PublishedEndpoint>,
     /// Image reference.
@@ -342,7 +342,7 @@ mod tests {
         vec![
             PsRow {
                 probe: Some("200".into()),
-                addresses: vec![Ipv4Addr::new(10, 231, 0, 2)],
+                addresses: vec![[10, 231, 0, 2].into()],
                 ports: vec![port],
                 ..row("etcd-1", Phase::Ready, "2026-11-22T10:00:00Z")
             },

@@ -17,7 +17,7 @@ services:
   image: { <<: *all, volumes: [{ type: image, source: IMAGE, target: /r, image: { subpath: bin } }] }
   gateway: { <<: *all, networks: { default: { gw_priority: 7 } } }
   interface: { <<: *all, networks: { default: { interface_name: ctl0 } } }
-  six: { <<: *all, networks: [six] }
+  six: { <<: *all, networks: [six], x-convoke: { ready: { http: { port: 8080, path: /ready } } } }
 networks:
   default:
   six: { enable_ipv4: false, enable_ipv6: true, ipam: { config: [{ subnet: "fd00:78::/64" }] } }
@@ -87,5 +87,8 @@ fn what_newer_engines_can_arrives_or_is_refused_by_name() {
     if minor >= 47 {
         let six = Api::new().get(&format!("/networks/{}_six", cluster.name));
         assert_eq!((&six["EnableIPv4"], &six["EnableIPv6"]), (&json!(false), &json!(true)), "{six}");
+        // Its only address is one of IPv6, and the image has nothing to ask it with from inside.
+        cluster.ok(&["up", "six"]).says(&["1 component"]);
+        cluster.ok(&["ps", "six"]).says(&["ready", "fd00:78::"]);
     }
 }

@@ -116,6 +116,7 @@ fn endpoint(at: &EndpointSettings, short_id: &str) -> Endpoint {
         network_id: at.network_id.clone().unwrap_or_default(),
         address: at.ip_address.as_deref().and_then(|text| text.parse().ok()),
         fixed_address: fixed.and_then(|text| text.parse().ok()),
+        ipv6_address: at.global_ipv6_address.as_deref().and_then(|text| text.parse().ok()),
         // The engine adds the short id by itself.
         aliases: at.aliases.iter().flatten().filter(|alias| *alias != short_id).cloned().collect(),
     }

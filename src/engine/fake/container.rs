@@ -190,6 +190,7 @@ impl Attachment {
             network_id: self.network_id.clone(),
             address: self.address,
             fixed_address: self.fixed,
+            ipv6_address: None,
             aliases: self.aliases.clone(),
         }
     }

@@ -1,7 +1,7 @@
 //! The handle on a world: setting it up, driving it, reading what happened.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -303,12 +303,12 @@ impl FakeEngine {
     /// What a connection to a container meets. It is reached at an address that it has now, or some `other_way` (a
     /// published port, the host's network); `path` is what an HTTP request asks for.
     #[must_use]
-    pub fn reach(&self, id: &ContainerId, addresses: &[Ipv4Addr], other_way: bool, path: &str) -> Reach {
+    pub fn reach(&self, id: &ContainerId, addresses: &[IpAddr], other_way: bool, path: &str) -> Reach {
         self.with(|world| {
             let Some(container) = world.containers.get(id).filter(|at| at.runs() || at.status == Status::Paused) else {
                 return Reach::NoRoute;
             };
-            let has = |at: &Attachment| at.address.is_some_and(|address| addresses.contains(&address));
+            let has = |at: &Attachment| at.address.is_some_and(|address| addresses.contains(&address.into()));
             if !other_way && !container.endpoints.iter().any(has) {
                 return Reach::NoRoute;
             }

@@ -47,7 +47,7 @@ fn container(cluster: &Cluster, component: &Component, addressing: &Addressing) 
     let own = addressing.addresses.get(&component.name);
     let endpoint = |key: &NetworkKey| {
         let fixed_address = own.and_then(|own| own.get(key)).copied();
-        Endpoint { network_id: format!("id-{key}"), address: fixed_address, fixed_address, aliases: Vec::new() }
+        Endpoint { network_id: format!("id-{key}"), address: fixed_address, fixed_address, ..Endpoint::default() }
     };
     let hosts = addressing.hosts.get(&component.name).into_iter().flatten();
     let id = format!("id-{}", component.name).parse().unwrap();
