@@ -327,7 +327,11 @@ impl Driver {
     }
 
     fn take_done(&mut self, done: Done) {
-        if done.error().is_none_or(|error| !matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Timeout(_))) {
+        // Of a log or a hook only the text is told, not whether the engine answered: a stall asks for logs, and would
+        // put off for ever that the engine is gone.
+        let is_answer = !matches!(done, Done::LogTail(..) | Done::Hooked(..));
+        let was_lost = |error: &EngineError| matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Timeout(_));
+        if is_answer && !done.error().is_some_and(was_lost) {
             self.engine_answered();
         }
         match done {

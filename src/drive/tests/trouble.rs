@@ -188,6 +188,19 @@ async fn an_engine_that_is_away_ends_the_run_after_a_while() {
     assert!(!ran.failures().is_empty());
 }
 
+/// A stall asks for logs meanwhile: that none came is no answer.
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_goes_away_in_the_middle_ends_the_run_after_a_while() {
+    let engine = engine(1).behave("a", Behaviour::never_ready(secs(60)));
+    let (world, cluster) = (engine.clone(), cluster([http("a")]));
+    let (ran, ()) = tokio::join!(up(&engine, &cluster), async move {
+        tokio::time::sleep(secs(2)).await;
+        world.restart(secs(600));
+    });
+    let ran = ran.is(Outcome::EngineUnreachable);
+    assert!(ran.took >= secs(30) && ran.took < secs(45), "{:?}\n{}", ran.took, ran.story());
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_engine_that_is_silent_ends_the_run_after_a_while() {
     let engine = engine(1);
