@@ -119,8 +119,7 @@ async fn running_phase<E: Engine, P: Prober>(
     }
     let of_image: Option<&ImageInfo> = None;
     let of_file = health_in_force(component, of_image.and_then(|image| image.health.as_ref()));
-    let Some(probe) = component.probes.ready.clone().or_else(|| of_file.map(crate::cluster::HealthCheck::as_probe))
-    else {
+    let Some(probe) = component.probes.ready.clone().or_else(|| of_file.map(|check| check.as_probe())) else {
         return match health {
             Some(_) => (Phase::Started, Some("starting".into())),
             None if component.probes.ready_withheld => {

@@ -60,6 +60,9 @@ fn hashed(component: &Component) -> Map<String, Value> {
     parts.insert("spec".to_owned(), non_default(&component.spec).into());
     insert(&mut parts, "health", &component.probes.health);
     insert(&mut parts, "health_disabled", &component.probes.health_disabled);
+    if let Some(times) = &component.probes.health_times {
+        insert(&mut parts, "health_times", times);
+    }
     let secrets = &component.secrets;
     parts.insert("files".to_owned(), component.files.iter().map(|of| file(of, secrets)).collect());
     insert(&mut parts, "owners", &component.owners);
@@ -78,7 +81,7 @@ pub fn changed_parts(one: &str, other: &str) -> Vec<String> {
 fn name_in_file(key: &str) -> &str {
     match key {
         "mounts" => "volumes",
-        "health" | "health_disabled" => "healthcheck",
+        "health" | "health_times" | "health_disabled" => "healthcheck",
         "files" => "configs or secrets",
         "owners" => "owner",
         "nano_cpus" => "cpus",

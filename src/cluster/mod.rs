@@ -26,5 +26,5 @@ pub use hash::{Digests, changed_parts};
 pub use image_build::{Base, Build, BuildSecret};
 pub use mount::{Mount, MountKind};
 pub use network::{Network, Volume};
-pub use probes::{HealthCheck, Probe, ProbeAction, Probes};
+pub use probes::{HealthCheck, HealthTimes, Probe, ProbeAction, Probes};
 pub use resolve::{ResolveOptions, resolve};

@@ -22,6 +22,9 @@ pub struct Probes {
     /// The health check of the file (that of the image, if the file has none, becomes known with the image).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthCheck>,
+    /// Times that the file has for the image's health check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_times: Option<HealthTimes>,
     /// `healthcheck: disable: true`: the image's health check isn't used either.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub health_disabled: bool,
@@ -105,6 +108,39 @@ pub struct HealthCheck {
     /// Pause between checks during the start period (engines from API 1.44 on).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_interval: Option<Duration>,
+}
+
+/// Times for a health check that is given elsewhere: those that are None stay as they are there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HealthTimes {
+    /// See [`HealthCheck::interval`].
+    pub interval: Option<Duration>,
+    /// See [`HealthCheck::timeout`].
+    pub timeout: Option<Duration>,
+    /// See [`HealthCheck::retries`].
+    pub retries: Option<u32>,
+    /// See [`HealthCheck::start_period`].
+    pub start_period: Option<Duration>,
+    /// See [`HealthCheck::start_interval`].
+    pub start_interval: Option<Duration>,
+}
+
+impl HealthTimes {
+    /// That check with these times.
+    #[must_use]
+    pub fn of(&self, check: &HealthCheck) -> HealthCheck {
+        let start_period = self.start_period.unwrap_or(check.start_period);
+        HealthCheck {
+            interval: self.interval.unwrap_or(check.interval),
+            timeout: self.timeout.unwrap_or(check.timeout),
+            retries: self.retries.unwrap_or(check.retries),
+            start_period,
+            // The engine refuses it without a start period.
+            start_interval: self.start_interval.or(check.start_interval).filter(|_| !start_period.is_zero()),
+            ..check.clone()
+        }
+    }
 }
 
 impl HealthCheck {

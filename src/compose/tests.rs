@@ -390,3 +390,23 @@ fn zeros_that_leave_it_to_the_image_or_the_engine() {
     assert_eq!((devices[0].target.as_str(), devices[0].permissions.as_str()), ("/dev/a", "r"));
     assert_eq!(service("stop_grace_period: 1d2h").stop_grace_period, Some(Duration::from_secs(26 * 3600)));
 }
+
+#[test]
+fn a_seccomp_profile_is_read() {
+    let root = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(root.path().join(name), text).unwrap();
+    write("good.json", "{ \"defaultAction\": \"SCMP_ACT_ALLOW\" }\n");
+    write("bad.json", "{");
+    let of = |option: &str| -> Result<String, String> {
+        write("compose.yaml", &format!("services: {{ a: {{ image: i, security_opt: [\"{option}\"] }} }}\n"));
+        let source = Source::read(&root.path().join("compose.yaml")).unwrap();
+        let loaded = load(&[source], &LoadOptions::default()).map_err(|problems| problems.to_string())?;
+        Ok(loaded.project.services["a"].security_opt[0].clone())
+    };
+    assert_eq!(of("seccomp:./good.json"), Ok(r#"seccomp={"defaultAction":"SCMP_ACT_ALLOW"}"#.to_owned()));
+    for kept in ["seccomp=unconfined", "seccomp:builtin", "label:disable", "no-new-privileges:true"] {
+        assert_eq!(of(kept), Ok(kept.to_owned()));
+    }
+    assert!(of("seccomp=bad.json").unwrap_err().contains("the seccomp profile bad.json is no JSON"));
+    assert!(of("seccomp=gone.json").unwrap_err().contains("the seccomp profile \"gone.json\" can't be read"));
+}

@@ -1,5 +1,6 @@
 //! What the engine is asked to create: labels, attachments, addresses.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -107,7 +108,7 @@ pub fn container(
         name,
         image: component.image.clone(),
         spec: component.spec.clone(),
-        health: component.probes.health.clone(),
+        health: health_of_file(component, image.health.as_ref()),
         health_disabled: component.probes.health_disabled,
         labels: container_labels(context, component, image),
         networks: attachments(context, component),
@@ -125,7 +126,7 @@ pub fn container(
 /// neither the start mode nor the image. Whoever lists containers can read it, so no secret stands in it.
 fn stored(cluster: &Cluster, component: &Component, image: &ImageInfo) -> Stored {
     let mut stored = Stored::of(component);
-    stored.probes.health = health_in_force(component, image.health.as_ref()).cloned();
+    stored.probes.health = health_in_force(component, image.health.as_ref()).map(Cow::into_owned);
     let masker = Masker::new(&component.secrets);
     stored.probes = stored.probes.without(&masker);
     let is_open = |hook: &Hook| !serde_json::to_string(hook).is_ok_and(|text| masker.finds(&text));
@@ -214,11 +215,23 @@ pub fn attachment(
 
 /// The health check in force: the file's, or else the image's, unless switched off.
 #[must_use]
-pub fn health_in_force<'a>(component: &'a Component, of_image: Option<&'a HealthCheck>) -> Option<&'a HealthCheck> {
-    if component.probes.health_disabled {
-        return None;
+pub fn health_in_force<'a>(
+    component: &'a Component,
+    of_image: Option<&'a HealthCheck>,
+) -> Option<Cow<'a, HealthCheck>> {
+    let probes = &component.probes;
+    match (&probes.health, &probes.health_times, of_image) {
+        _ if probes.health_disabled => None,
+        (Some(own), ..) => Some(Cow::Borrowed(own)),
+        (None, Some(times), Some(of_image)) => Some(Cow::Owned(times.of(of_image))),
+        (None, _, of_image) => of_image.map(Cow::Borrowed),
     }
-    component.probes.health.as_ref().or(of_image)
+}
+
+/// What the engine is told of it: nothing of a check that is the image's as it is.
+fn health_of_file(component: &Component, of_image: Option<&HealthCheck>) -> Option<HealthCheck> {
+    let says = component.probes.health.is_some() || component.probes.health_times.is_some();
+    health_in_force(component, of_image).filter(|_| says).map(Cow::into_owned)
 }
 
 #[cfg(test)]

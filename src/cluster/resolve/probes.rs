@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cluster::{HealthCheck, Probe, ProbeAction, Probes};
+use crate::cluster::{HealthCheck, HealthTimes, Probe, ProbeAction, Probes};
 use crate::compose::{self, Diagnostic, Diagnostics, Healthcheck, ProbeRule, Service, Test};
 
 /// One attempt to connect or to get an answer.
@@ -16,12 +16,16 @@ const HEALTH_RETRIES: u32 = 3;
 
 /// The probes of a service's components.
 pub(super) fn resolve(service: &Service, problems: &mut Diagnostics) -> Probes {
-    let check = service.healthcheck.as_ref();
+    let check = service.healthcheck.as_ref().filter(|check| !check.disabled);
     Probes {
         live: service.convoke.live.as_ref().map(probe),
         ready: service.convoke.ready.as_ref().map(probe),
         health: check.and_then(|check| health(check, problems)),
-        health_disabled: check.is_some_and(|check| check.disabled),
+        health_times: check
+            .filter(|check| check.test.is_none())
+            .map(times)
+            .filter(|times| *times != Default::default()),
+        health_disabled: service.healthcheck.as_ref().is_some_and(|check| check.disabled),
         ready_withheld: false,
     }
 }
@@ -39,23 +43,25 @@ fn probe(rule: &ProbeRule) -> Probe {
     Probe { action, timeout: rule.timeout.unwrap_or(usual) }
 }
 
-fn health(check: &Healthcheck, problems: &mut Diagnostics) -> Option<HealthCheck> {
-    if check.disabled {
-        return None;
+/// What it says of the image's own check.
+fn times(check: &Healthcheck) -> HealthTimes {
+    HealthTimes {
+        interval: check.interval,
+        timeout: check.timeout,
+        retries: check.retries,
+        start_period: check.start_period,
+        start_interval: check.start_interval,
     }
-    let (command, shell) = match &check.test {
-        Some(Test::Command(command)) => (command.clone(), false),
-        Some(Test::Shell(line)) => (vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()], true),
-        None => {
-            let message = "this health check has no test, so its times are ignored";
-            problems.push(Diagnostic::warning(&check.at, message).hint("the image's own check is used; give a test"));
-            return None;
-        }
+}
+
+/// None if it has no test of its own.
+fn health(check: &Healthcheck, problems: &mut Diagnostics) -> Option<HealthCheck> {
+    let (command, shell) = match check.test.as_ref()? {
+        Test::Command(command) => (command.clone(), false),
+        Test::Shell(line) => (vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()], true),
     };
-    // The engine takes zero as "not given".
-    let given = |time: Option<Duration>, usual| time.filter(|time| !time.is_zero()).unwrap_or(usual);
     let start_period = check.start_period.unwrap_or_default();
-    let start_interval = check.start_interval.filter(|time| !time.is_zero());
+    let start_interval = check.start_interval;
     if start_interval.is_some() && start_period.is_zero() {
         let message = "start_interval has no effect without a start_period";
         problems.push(Diagnostic::warning(&check.at, message).hint("add a start_period"));
@@ -63,8 +69,8 @@ fn health(check: &Healthcheck, problems: &mut Diagnostics) -> Option<HealthCheck
     Some(HealthCheck {
         command,
         shell,
-        interval: given(check.interval, HEALTH_INTERVAL),
-        timeout: given(check.timeout, HEALTH_TIMEOUT),
+        interval: check.interval.unwrap_or(HEALTH_INTERVAL),
+        timeout: check.timeout.unwrap_or(HEALTH_TIMEOUT),
         retries: check.retries.unwrap_or(HEALTH_RETRIES),
         start_period,
         // The engine refuses it without a start period.

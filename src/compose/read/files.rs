@@ -138,6 +138,25 @@ impl Reader {
         Some(format == "raw")
     }
 
+    /// An option of the engine's. Of a seccomp profile it takes the text, of which the file has the path.
+    pub(super) fn security_opt(&mut self, node: &Node, path: &str) -> Option<String> {
+        let text = self.string(node, path)?;
+        let profile = text.split_once(['=', ':']).filter(|(key, _)| *key == "seccomp").map(|(_, profile)| profile);
+        let Some(profile) = profile.filter(|profile| !matches!(*profile, "unconfined" | "builtin")) else {
+            return Some(text);
+        };
+        let file = Spanned::new(profile.to_owned(), node.at.clone());
+        let required = !self.describes_only;
+        let Some(profile) = self.read_file(&file, "seccomp profile", required) else { return Some(text) };
+        match serde_json::from_str::<serde_json::Value>(&profile) {
+            Ok(profile) => Some(format!("seccomp={profile}")),
+            Err(error) => {
+                self.out.error(&node.at, format!("the seccomp profile {} is no JSON: {error}", file.value));
+                None
+            }
+        }
+    }
+
     fn read_file(&mut self, file: &Spanned<String>, what: &str, required: bool) -> Option<String> {
         let place = self.working_dir.join(&file.value);
         self.reads.push(place.clone());

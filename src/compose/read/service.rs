@@ -148,7 +148,8 @@ impl Reader {
         service.cap_drop = fields.read_or_default(self, "cap_drop", Self::strings);
         service.sysctls = fields.read_or_default(self, "sysctls", Self::labels);
         service.privileged = fields.read_or_default(self, "privileged", Self::boolean_or_false);
-        service.security_opt = fields.read_or_default(self, "security_opt", Self::strings);
+        service.security_opt = fields
+            .read_or_default(self, "security_opt", |reader, node, path| reader.items(node, path, Self::security_opt));
     }
 
     fn networking(&mut self, fields: &mut Fields<'_>, service: &mut Service) {

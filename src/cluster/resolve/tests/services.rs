@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{good, load, local, messages, names, one, resolve, try_with};
-use crate::cluster::{ProbeAction, RestartPolicy};
+use crate::cluster::{HealthCheck, HealthTimes, ProbeAction, RestartPolicy};
 
 #[test]
 fn components_are_numbered_only_when_there_are_several() {
@@ -146,16 +146,32 @@ services:
 fn health_checks_that_say_too_little_are_warned_about() {
     let text = "
 services:
-  a: { image: i, healthcheck: { interval: 5s } }
   b: { image: i, healthcheck: { test: [CMD, x], start_interval: 1s } }
 ";
-    assert_eq!(
-        messages(text),
-        [
-            "this health check has no test, so its times are ignored",
-            "start_interval has no effect without a start_period"
-        ]
+    assert_eq!(messages(text), ["start_interval has no effect without a start_period"]);
+}
+
+#[test]
+fn times_without_a_test_are_for_the_image_s_check() {
+    let cluster = good(
+        "services: { a: { image: i, healthcheck: { interval: 5s, retries: 0 } }, b: { image: i, healthcheck: {} } }",
     );
+    let expected = HealthTimes { interval: Some(Duration::from_secs(5)), ..HealthTimes::default() };
+    let probes = &one(&cluster, "a").probes;
+    assert_eq!((&probes.health, &probes.health_times), (&None, &Some(expected)));
+    assert_eq!(one(&cluster, "b").probes.health_times, None);
+    let check = |interval| HealthCheck {
+        command: vec!["check".into()],
+        shell: false,
+        interval: Duration::from_secs(interval),
+        timeout: Duration::from_secs(2),
+        retries: 7,
+        start_period: Duration::ZERO,
+        start_interval: None,
+    };
+    let of_image = check(30);
+    let in_force = crate::plan::request::health_in_force(one(&cluster, "a"), Some(&of_image));
+    assert_eq!(in_force.as_deref(), Some(&check(5)));
 }
 
 #[test]
