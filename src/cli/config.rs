@@ -23,7 +23,9 @@ pub(super) async fn run(session: &Session, args: Config) -> Result<u8, CliError>
     }
     let project = source::project(session, &args.source)?;
     if session.global.quiet && args.output.is_none() && args.hash.is_none() {
-        // The question was whether there are problems.
+        // The question was whether there are problems. Taking a large project apart takes a twentieth of the time, and the
+        // program ends here.
+        std::mem::forget(project);
         return Ok(0);
     }
     let canonical = project.loaded.canonical(!args.no_path_resolution);

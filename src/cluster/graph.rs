@@ -31,8 +31,13 @@ impl<N: Ord + Hash + Clone> Graph<N> {
     /// Builds the graph of these names and edges; names that only edges mention are added.
     pub fn new(names: impl IntoIterator<Item = N>, edges: impl IntoIterator<Item = (N, N)>) -> Self {
         let mut all: IndexSet<N> = names.into_iter().collect();
-        let given: Vec<(usize, usize)> =
-            edges.into_iter().map(|(from, to)| (all.insert_full(from).0, all.insert_full(to).0)).collect();
+        let mut given: Vec<(usize, usize)> = Vec::new();
+        for (from, to) in edges {
+            // Edges of one name mostly come together.
+            let last = given.last().map(|(last, _)| *last).filter(|last| all.get_index(*last) == Some(&from));
+            let from = last.unwrap_or_else(|| all.insert_full(from).0);
+            given.push((from, all.insert_full(to).0));
+        }
         let mut sorted: Vec<(usize, N)> = all.into_iter().enumerate().collect();
         sorted.sort_unstable_by(|(_, a), (_, b)| a.cmp(b));
         let mut number = vec![0; sorted.len()];

@@ -1,6 +1,5 @@
 //! Values of one kind: strings, numbers, durations, sizes, lists and mappings of strings.
 
-use std::fmt::Write;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -190,10 +189,16 @@ impl Reader {
             self.wrong_type(node, path, "a list or a mapping");
             return Vec::new();
         }
-        self.items(node, path, |reader, item, path| {
-            let text = reader.filled_text(item, path)?;
-            Some(Spanned::new(reader.name(text, &item.at)?, item.at.clone()))
-        })
+        let Some(list) = self.list(node, path) else { return Vec::new() };
+        let name = |(index, item): (usize, &Node)| {
+            let text = match &item.kind {
+                Kind::Scalar(scalar) if !scalar.text.is_empty() && scalar.resolve() == Resolved::Text => &scalar.text,
+                // Only for a problem it is worth spelling the path out: a file may have tens of thousands of names.
+                _ => self.filled_text(item, &format!("{path}[{index}]"))?,
+            };
+            Some(Spanned::new(self.name(text, &item.at)?, item.at.clone()))
+        };
+        list.iter().enumerate().filter_map(name).collect()
     }
 
     /// A list of which each item is read by `read`; those with problems are left out.
@@ -204,14 +209,7 @@ impl Reader {
         mut read: impl FnMut(&mut Self, &Node, &str) -> Option<T>,
     ) -> Vec<T> {
         let Some(list) = self.list(node, path) else { return Vec::new() };
-        let mut at = path.to_owned();
-        let item = |(index, item)| {
-            at.truncate(path.len());
-            // A String takes everything.
-            _ = write!(at, "[{index}]");
-            read(self, item, &at)
-        };
-        list.iter().enumerate().filter_map(item).collect()
+        list.iter().enumerate().filter_map(|(index, item)| read(self, item, &format!("{path}[{index}]"))).collect()
     }
 
     /// A command: a list, or a line that is split as a shell would.
