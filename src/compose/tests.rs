@@ -410,3 +410,15 @@ fn a_seccomp_profile_is_read() {
     assert!(of("seccomp=bad.json").unwrap_err().contains("the seccomp profile bad.json is no JSON"));
     assert!(of("seccomp=gone.json").unwrap_err().contains("the seccomp profile \"gone.json\" can't be read"));
 }
+
+/// Printed, it must be readable again.
+#[test]
+fn a_project_without_services_can_be_described() {
+    let source = |text: &str| Source { name: "compose.yaml".into(), text: text.into(), path: None };
+    let options = LoadOptions { project_name: Some("p".into()), describes_only: true, ..LoadOptions::default() };
+    let printed = |text: &str| load(&[source(text)], &options).unwrap().canonical(true).yaml();
+    let off = printed("services: { a: { image: i, profiles: [never] } }");
+    assert_eq!((off.as_str(), printed(&off)), ("name: p\nservices: {}\n", off.clone()));
+    assert_eq!(printed("networks: { n: {} }"), off);
+    assert!(load(&[source("services: {}")], &LoadOptions { describes_only: false, ..options }).is_err());
+}

@@ -32,6 +32,8 @@ pub(in crate::compose) fn read_project(reader: &mut Reader, tree: &Node, name: C
     }
     project.start = fields.read(reader, "x-convoke", Reader::project_convoke).unwrap_or_default();
     match fields.take("services") {
+        // There is nothing to start, but something to read: all may be switched off by their profiles.
+        None if reader.describes_only => {}
         None => {
             let diagnostic = Diagnostic::error(&tree.at, "there are no services");
             reader.out.push(diagnostic.hint("add services: with one key for each service"));
@@ -66,7 +68,7 @@ fn read_services(reader: &mut Reader, node: &Node, project: &mut Project) {
             project.services.insert(name, service);
         }
     }
-    if map.is_empty() {
+    if map.is_empty() && !reader.describes_only {
         reader.out.error(&node.at, "there are no services");
     }
 }
