@@ -24,7 +24,7 @@ impl Reader {
         let mut fields = Fields::of(self, node, format!("services.{name}"))?;
         let mut service = Service::empty(at.clone());
         // What it extends has been put in before, and the key taken out: here it is only after an error.
-        let is_incomplete = fields.entry("extends").is_some();
+        let is_incomplete = fields.take("extends").is_some();
         service.profiles =
             fields.read_or_default(self, "profiles", |reader, node, path| reader.items(node, path, Self::profile));
         self.image_and_command(&mut fields, &mut service);

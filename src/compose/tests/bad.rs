@@ -426,3 +426,9 @@ fn a_text_that_cannot_be_read_shows_no_secret_either() {
     let elsewhere = "secrets: { s: { file: x } }\nservices:\n  a: { image: \"i\\q\" }\n";
     assert!(said(elsewhere).contains("| "), "{}", said(elsewhere));
 }
+
+#[test]
+fn a_service_that_extends_nothing_needs_an_image() {
+    let said = said("services: { a: { extends: , user: u } }\n");
+    assert!(said.contains("service \"a\" has neither an image nor a build"), "{said}");
+}
