@@ -32,7 +32,11 @@ pub(super) async fn pull(session: &Session, args: Pull) -> Result<u8, CliError> 
     let wanted = chosen(&described, args.include_deps);
     let mut pulled = BTreeMap::new();
     for component in wanted {
-        for image in component.images() {
+        for image in described.cluster.images_behind(component) {
+            if described.cluster.build_of(image).is_some() {
+                session.printer.progress(format_args!("{image} is built: `convoke build`"));
+                continue;
+            }
             match why_not(&engine, component, image, args.policy.map(Into::into)).await? {
                 Some(why) => session.printer.progress(format_args!("{image} {why}")),
                 None => _ = pulled.insert(image.to_owned(), Wanted { service: component.service.clone(), build: None }),
@@ -43,7 +47,7 @@ pub(super) async fn pull(session: &Session, args: Pull) -> Result<u8, CliError> 
     Ok(if args.ignore_pull_failures && code == FAILED { 0 } else { code })
 }
 
-/// Why an image of a component, its own or a mounted one, isn't pulled, if so.
+/// Why an image that isn't built, a component's own or one behind it, isn't pulled, if so.
 async fn why_not(
     engine: &DockerEngine,
     component: &Component,
@@ -51,9 +55,6 @@ async fn why_not(
     given: Option<PullPolicy>,
 ) -> Result<Option<String>, CliError> {
     let is_own = image == component.image;
-    if is_own && component.build.is_some() {
-        return Ok(Some("is built: `convoke build`".to_owned()));
-    }
     let is_there = async || engine.image(image).await;
     Ok(match given.or(component.pull.filter(|_| is_own)).unwrap_or(PullPolicy::Always) {
         PullPolicy::Always | PullPolicy::Build => None,

@@ -14,13 +14,15 @@ const SCHEME: &str = "service:";
 /// All of them, by their names. One whose profiles are switched off is built all the same: it needn't run for that.
 pub(super) fn resolve(context: &Context<'_>, problems: &mut Diagnostics) -> BTreeMap<String, Base> {
     let mut bases = BTreeMap::new();
-    let mut edges = Vec::new();
+    let (mut edges, mut builds) = (Vec::new(), BTreeMap::new());
     let mut open: Vec<(&ServiceName, &Service)> = context.project.services.iter().collect();
     while let Some((name, service)) = open.pop() {
         let Some(written) = &service.build else { continue };
         report_unknown(context, name, written, problems);
+        let own = service::image(context, name, service);
         for (base, image) in named(context, written) {
-            edges.push((name, base));
+            edges.push((own.clone(), image.clone()));
+            builds.insert(own.clone(), written);
             let Some(service) = context.find(base.as_str()).map(|(_, service)| service) else { continue };
             if bases.contains_key(&image) {
                 continue;
@@ -33,7 +35,7 @@ pub(super) fn resolve(context: &Context<'_>, problems: &mut Diagnostics) -> BTre
             open.push((base, service));
         }
     }
-    report_circles(context, edges, problems);
+    report_circles(edges, &builds, problems);
     bases
 }
 
@@ -61,10 +63,14 @@ fn report_unknown(context: &Context<'_>, name: &ServiceName, build: &compose::Bu
     }
 }
 
-fn report_circles(context: &Context<'_>, edges: Vec<(&ServiceName, &ServiceName)>, problems: &mut Diagnostics) {
+/// Circles of images, not of services: of these two may give theirs one name, and then neither is ever there first.
+fn report_circles(
+    edges: Vec<(String, String)>,
+    builds: &BTreeMap<String, &compose::Build>,
+    problems: &mut Diagnostics,
+) {
     for circle in Graph::new([], edges).cycles() {
-        let first = circle.path.first().and_then(|name| context.find(name.as_str()));
-        let Some(build) = first.and_then(|(_, service)| service.build.as_ref()) else { continue };
+        let Some(build) = circle.path.first().and_then(|image| builds.get(image)) else { continue };
         let message = format!("images are built from one another: {circle}");
         let hint = "neither could ever be built: remove one of these contexts";
         problems.push(Diagnostic::error(image_build::place(build, "additional_contexts"), message).hint(hint));
