@@ -253,7 +253,7 @@ fn write_string(text: &str, out: &mut String) {
 mod tests {
     use super::*;
     use crate::cluster::sample;
-    use crate::cluster::{FileContent, HostFile, VolumeOwner};
+    use crate::cluster::{FileContent, HealthTimes, HostFile, VolumeOwner};
     use std::time::Duration;
 
     fn hash(component: &Component) -> String {
@@ -276,7 +276,8 @@ mod tests {
     #[test]
     fn what_needs_a_new_container_changes_it() {
         let base = sample::component("web", &["default"]);
-        let changes: [fn(&mut Component); 7] = [
+        let changes: [fn(&mut Component); 8] = [
+            |c| c.probes.health_times = Some(HealthTimes { retries: Some(9), ..HealthTimes::default() }),
             |c| c.image = "other".into(),
             |c| c.spec.entrypoint = Some(vec![]),
             |c| drop(c.spec.environment.insert("A".into(), None)),

@@ -237,12 +237,34 @@ fn health_of_file(component: &Component, of_image: Option<&HealthCheck>) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::sample;
+    use crate::cluster::{HealthTimes, sample};
 
     #[test]
     fn an_image_has_no_label_that_would_make_its_containers_ours() {
         let built = image_labels(&sample::cluster([]));
         assert!(built.keys().all(|key| !key.starts_with("convoke.")), "{built:?}");
         assert_eq!(built[labels::COMPOSE_PROJECT], "test");
+    }
+
+    /// Untouched, the image's own stays the engine's to read.
+    #[test]
+    fn the_engine_is_told_the_image_s_check_only_with_other_times() {
+        let mut component = sample::component("web", &["default"]);
+        let seconds = std::time::Duration::from_secs;
+        let of_image = HealthCheck {
+            command: vec!["check".into()],
+            shell: false,
+            interval: seconds(30),
+            timeout: seconds(2),
+            retries: 7,
+            start_period: seconds(0),
+            start_interval: None,
+        };
+        assert_eq!(health_of_file(&component, Some(&of_image)), None);
+        let times = HealthTimes { interval: Some(seconds(5)), ..HealthTimes::default() };
+        component.probes.health_times = Some(times);
+        let told = HealthCheck { interval: seconds(5), ..of_image.clone() };
+        assert_eq!(health_of_file(&component, Some(&of_image)), Some(told));
+        assert_eq!(health_of_file(&component, None), None);
     }
 }

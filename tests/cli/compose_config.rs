@@ -148,7 +148,10 @@ fn files_come_from_options_the_environment_and_standard_input() {
         ("b.yaml", "services: { a: { user: b } }\n"),
         ("one.env", "V=1\n"),
         ("two.env", "V=2\nCOMPOSE_FILE=a.yaml\n"),
+        // Not that of the file's directory: only looking for a file here takes it in.
+        (".env", "V=top\n"),
         ("sub/.env", "V=sub\n"),
+        ("other/compose.yaml", "services: { o: { image: 'i:${V-none}' } }\n"),
         ("sub/c.yaml", "services: { c: { image: 'i:${V}', build: . } }\n"),
     ]);
     let path = folder.path();
@@ -160,6 +163,8 @@ fn files_come_from_options_the_environment_and_standard_input() {
     assert_eq!(named["services"]["a"]["image"], "i:2");
     let beside = config(path, &["-f", "sub/c.yaml"]);
     assert_eq!((&beside["name"], &beside["services"]["c"]["image"]), (&"sub".into(), &"i:sub".into()));
+    let found = config(path, &["--project-directory", "other"]);
+    assert_eq!((&found["name"], &found["services"]["o"]["image"]), (&"other".into(), &"i:none".into()));
     let moved = config(path, &["-f", "sub/c.yaml", "--project-directory", ".", "-p", "x"]);
     let context = path.canonicalize().unwrap();
     assert_eq!(moved["services"]["c"]["build"]["context"], context.to_str().unwrap());
